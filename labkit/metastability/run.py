@@ -1,0 +1,165 @@
+"""What a run, simulated or live, left behind: one row per attempt, and the curves drawn from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from labkit import ranges
+from labkit.metastability.model import Clients, Load, Service, Trigger
+
+# How an attempt ended. OK: answered in time. LATE: completed after its client had left. SHED: refused or
+# dropped while its client waited. DROPPED: dropped after its client had left. WAITING: the run ended first.
+OK, LATE, SHED, DROPPED, WAITING = range(5)
+FATES = ["ok", "late", "shed", "dropped", "waiting"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The record of one experiment. Times are seconds from its start; arrays have one entry per attempt.
+
+    offered: arrival time of each request (its first try). sent, arrived, started, ended: when an attempt left
+    its client, reached the server, began service (inf: never) and completed or was refused (inf: neither).
+    request, number: whose attempt it is, and the how-manieth (0 is the first try). fate: index into `FATES`.
+    """
+
+    service: Service
+    clients: Clients
+    load: Load
+    trigger: Trigger | None
+    duration: float
+    seed: int
+    offered: Floats
+    sent: Floats
+    request: Ints
+    number: Ints
+    arrived: Floats
+    started: Floats
+    ended: Floats
+    fate: Ints
+
+    # ------------------------------------------------------------------------------------------ tables
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """One row per attempt in the order sent; `latency` is s since the request's first try."""
+        return pd.DataFrame({
+            "request": self.request, "number": self.number, "sent": self.sent, "arrived": self.arrived,
+            "started": self.started, "ended": self.ended, "fate": np.array(FATES)[self.fate],
+            "latency": self.ended - self.offered[self.request] if len(self.sent) else self.sent})
+
+    @cached_property
+    def timed_out_at(self) -> Floats:
+        """When each client gave up on its attempt, s; inf where it did not (yet)."""
+        deadline = self.sent + self.clients.timeout
+        gave_up = np.isin(self.fate, [LATE, DROPPED, WAITING]) & (deadline < self.duration)
+        return np.where(gave_up, deadline, math.inf)
+
+    @cached_property
+    def per_second(self) -> pd.DataFrame:
+        """Counts in each second of the run, indexed by its start (s).
+
+        offered: new requests. attempts: everything sent. goodput: requests answered while their client waited.
+        late: attempts completed for a client that had left. timed_out: attempts given up on. retried: retries
+        sent. shed: refused or dropped. queue, in_service: attempts there at the end of the second. p50, p99:
+        latency of the requests answered in that second, s from their first try (NaN where there are none).
+        """
+        ok = self.fate == OK
+        refused = (self.fate == SHED) | (self.fate == DROPPED)
+        left_queue = np.where(refused, self.ended, self.started)
+        latency = self.ended[ok] - self.offered[self.request[ok]]
+        return pd.DataFrame({
+            "offered": self._count(self.offered),
+            "attempts": self._count(self.sent),
+            "goodput": self._count(self.ended[ok]),
+            "late": self._count(self.ended[self.fate == LATE]),
+            "timed_out": self._count(self.timed_out_at),
+            "retried": self._count(self.sent[self.number > 0]),
+            "shed": self._count(self.ended[refused]),
+            "queue": np.cumsum(self._count(self.arrived) - self._count(left_queue)),
+            "in_service": np.cumsum(self._count(self.started) - self._count(self.ended[~refused])),
+            "p50": self._quantile(self.ended[ok], latency, 0.5),
+            "p99": self._quantile(self.ended[ok], latency, 0.99),
+        }, index=pd.RangeIndex(self._seconds, name="second"))
+
+    # ------------------------------------------------------------------------------------------ figures
+    def goodput(self, start: float, stop: float) -> float:
+        """Requests per second answered in [start, stop) while their client still waited."""
+        return self._rate(self.ended[self.fate == OK], start, stop)
+
+    def amplification(self, start: float, stop: float) -> float:
+        """Attempts sent per request offered in [start, stop); NaN if nothing was offered."""
+        offered = self._rate(self.offered, start, stop)
+        return self._rate(self.sent, start, stop) / offered if offered else math.nan
+
+    @property
+    def disturbance(self) -> tuple[float, float]:
+        """(start, stop) in s of the trigger or the unusual load; (0, 0) if there was none."""
+        if self.trigger:
+            return self.trigger.start, self.trigger.stop
+        return self.load.disturbance or (0.0, 0.0)
+
+    @cached_property
+    def recovered_at(self) -> float | None:
+        """First second after the disturbance from which clients are served for good; None if they are not.
+
+        Served: over 10 s, goodput is at least 90 % of what was offered (open system) or of the goodput before
+        the disturbance (closed system, where stuck clients offer nothing).
+        """
+        window = 10
+        start, stop = self.disturbance
+        seconds = int(self.duration)
+        good = np.convolve(self._count(self.ended[self.fate == OK])[:seconds], np.ones(window), "valid")
+        if self.clients.population:
+            wanted = np.full(len(good), window * (self.goodput(start / 2, start) if start > 0 else 0.0))
+        else:
+            wanted = np.convolve(self._count(self.offered)[:seconds], np.ones(window), "valid")
+        bad = np.flatnonzero(good < 0.9 * wanted)
+        first = max(math.ceil(stop), int(bad[-1]) + 1 if len(bad) else 0)
+        return float(first) if first < len(good) else None
+
+    def summary(self) -> str:
+        """One line with the numbers that matter."""
+        start, stop = self.disturbance
+        end = max(stop, self.duration - 20, 0.0)
+        offered = self._rate(self.offered, end, self.duration) if end < self.duration else math.nan
+        good = self.goodput(end, self.duration) if end < self.duration else math.nan
+        after = "recovered" if not stop else (
+            "never recovered" if self.recovered_at is None else f"recovered after {self.recovered_at - stop:.0f} s")
+        if not stop and self.recovered_at is None:
+            after = "not healthy"
+        return (f"last {self.duration - end:.0f} s: offered {offered:.1f}/s, goodput {good:.1f}/s, "
+                f"{self.amplification(end, self.duration):.1f} attempts per request; "
+                + (after if stop else after.replace("recovered", "healthy")))
+
+    # ------------------------------------------------------------------------------------------ counting
+    @property
+    def _seconds(self) -> int:
+        return max(1, math.ceil(self.duration))
+
+    def _count(self, times: Floats) -> Ints:
+        inside = times[times < self.duration]
+        return np.bincount(inside.astype(int), minlength=self._seconds)[:self._seconds]
+
+    def _rate(self, times: Floats, start: float, stop: float) -> float:
+        ranges.number("start", start, 0)
+        ranges.number("stop", stop, start, above=True)
+        return float(np.count_nonzero((times >= start) & (times < stop))) / (stop - start)
+
+    def _quantile(self, times: Floats, values: Floats, q: float) -> Floats:
+        """The q-quantile of the values that fall in each second (nearest rank)."""
+        second = times.astype(int)
+        order = np.lexsort((values, second))
+        count = np.bincount(second, minlength=self._seconds)
+        first = np.cumsum(count) - count
+        rank = first + np.minimum(count - 1, (q * count).astype(int))
+        result = np.full(self._seconds, math.nan)
+        result[count > 0] = values[order][rank[count > 0]]
+        return result
