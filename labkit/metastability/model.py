@@ -253,6 +253,14 @@ class Load:
         return grid, np.concatenate([[0.0], np.cumsum(rates * np.diff(grid))])
 
 
+def steady_rate(load: float | Load) -> float:
+    """The undisturbed rate (1/s) of a load, or the number itself."""
+    if isinstance(load, Load):
+        return load.rate(-1.0)
+    ranges.number("load", load, 0)
+    return float(load)
+
+
 @dataclass(frozen=True)
 class Trigger:
     """Something that goes wrong for a while, other than load, from `start` for `length` seconds.

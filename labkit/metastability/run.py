@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from labkit import ranges
 from labkit.metastability.model import Clients, Load, Service, Trigger
+
+if TYPE_CHECKING:
+    import pandas as pd
+# pandas is imported where a table is made: a dozen live servers start in the time one `import pandas` takes
 
 # How an attempt ended. OK: answered in time. LATE: completed after its client had left. SHED: refused or
 # dropped while its client waited. DROPPED: dropped after its client had left. WAITING: the run ended first.
@@ -50,6 +54,8 @@ class Run:
     @cached_property
     def attempts(self) -> pd.DataFrame:
         """One row per attempt in the order sent; `latency` is s since the request's first try."""
+        import pandas as pd
+
         return pd.DataFrame({
             "request": self.request, "number": self.number, "sent": self.sent, "arrived": self.arrived,
             "started": self.started, "ended": self.ended, "fate": np.array(FATES)[self.fate],
@@ -71,6 +77,8 @@ class Run:
         sent. shed: refused or dropped. queue, in_service: attempts there at the end of the second. p50, p99:
         latency of the requests answered in that second, s from their first try (NaN where there are none).
         """
+        import pandas as pd
+
         ok = self.fate == OK
         refused = (self.fate == SHED) | (self.fate == DROPPED)
         left_queue = np.where(refused, self.ended, self.started)

@@ -1,0 +1,190 @@
+"""Is my service vulnerable? The formulas of `theory` turned into one page of answers."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from labkit import ranges
+from labkit.metastability import theory
+from labkit.metastability.model import (
+    Backoff,
+    Breaker,
+    Clients,
+    CoDel,
+    Fifo,
+    Lifo,
+    Load,
+    RetryBudget,
+    Service,
+    steady_rate,
+)
+
+QUEUES: dict[str, type] = {"fifo": Fifo, "lifo": Lifo, "codel": CoDel}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the answer: what, how much, and the formula it came from."""
+
+    what: str
+    value: str
+    formula: str
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """`state` is "healthy" (no collapse can last), "vulnerable" (bistable now) or "overloaded" (no healthy state).
+
+    hidden_capacity: the load (1/s) up to which a collapse cannot sustain itself. safe_queue: longest safe queue
+    bound. retry_budget: largest safe ratio of retries to requests (inf: any). shed: fraction of the traffic to
+    turn away to get out of a collapse. protected_by: what rules a lasting collapse out ("" if nothing does).
+    """
+
+    state: str
+    hidden_capacity: float
+    safe_queue: int
+    retry_budget: float
+    shed: float
+    protected_by: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def vulnerable(self) -> bool:
+        return self.state != "healthy"
+
+    def __str__(self) -> str:
+        width = max(len(f.what) for f in self.findings)
+        span = max(len(f.value) for f in self.findings)
+        lines = [f"{f.what:<{width}}  {f.value:>{span}}  {f.formula}".rstrip() for f in self.findings]
+        return "\n".join([f"{self.state.upper()}: {_EXPLAIN[self.state]}", *lines])
+
+
+_EXPLAIN = {
+    "healthy": "whatever the trigger, this service comes back by itself once it is over",
+    "vulnerable": "fine today, but a large enough trigger brings it down for good",
+    "overloaded": "not even an undisturbed server can answer this load in time",
+}
+
+
+def assess(service: Service, clients: Clients, load: float | Load) -> Assessment:
+    """Judge a service by formula alone, at the undisturbed rate of `load`.
+
+    Valid for the model of this package; a breaker and CoDel have no formula here and are reported as such.
+    """
+    rate = steady_rate(load)
+    mu = theory.saturated_throughput(service)
+    limit = theory.healthy_limit(service, clients)
+    tipping = theory.tipping_load(service, clients)
+    amplification = theory.collapsed_amplification(clients)
+    safe_queue = theory.safe_queue_limit(service, clients)
+    protection = _protection(service, clients, safe_queue)
+    hidden = limit if protection else tipping
+    budget = max(0.0, limit / rate - 1) if rate else math.inf
+    shed = 0.0 if protection else theory.load_to_drop(service, clients, rate)
+    state = "overloaded" if rate > limit else "vulnerable" if rate > hidden else "healthy"
+    findings = (
+        Finding("load", f"{rate:.1f}/s", ""),
+        Finding("saturated throughput mu", f"{mu:.1f}/s", "c / (b + s c)"),
+        Finding("healthy limit", f"{limit:.1f}/s", "n / (b + s n), n = min(c, (T - b) / s)"),
+        Finding("attempts per request, collapsed", f"{amplification:.2f}", "A = 1 + R, or 1 + budget"),
+        Finding("hidden capacity", f"{hidden:.1f}/s",
+                f"the healthy limit, thanks to {protection}" if protection else "healthy limit / A"),
+        Finding("safe queue bound", f"{safe_queue}", "mu (T - b - s c)"),
+        Finding("retry budget it can carry", _ratio(budget), "below healthy limit / load - 1"),
+        Finding("traffic to shed once collapsed", f"{shed:.0%}", "1 - mu / (A load)"),
+        *_closed(service, clients), *_unknown(service, clients))
+    return Assessment(state, hidden, safe_queue, budget, shed, protection, findings)
+
+
+def _ratio(budget: float) -> str:
+    return "any" if budget == math.inf else f"{budget:.2f}"
+
+
+def _protection(service: Service, clients: Clients, safe_queue: int) -> str:
+    """What makes a lasting collapse impossible, if anything does."""
+    if service.drop == "hopeless":
+        return "dropping hopeless work"
+    if isinstance(service.queue, Lifo):
+        return "newest-first service"
+    if isinstance(service.queue, Fifo) and service.queue.limit is not None and service.queue.limit <= safe_queue:
+        return f"a queue of at most {service.queue.limit}"
+    if clients.population is not None and clients.backoff is not None \
+            and clients.backoff.base / 2 > theory.closed_backoff_needed(service, clients):
+        return "backoff in a closed system"
+    return ""
+
+
+def _closed(service: Service, clients: Clients) -> list[Finding]:
+    if clients.population is None:
+        return []
+    needed = theory.closed_backoff_needed(service, clients)
+    return [Finding("mean backoff a closed system needs", f"{needed:.1f} s", "N / mu - T")]
+
+
+def _unknown(service: Service, clients: Clients) -> list[Finding]:
+    parts = [name for name, there in (("the breaker", clients.breaker), ("CoDel", isinstance(service.queue, CoDel)))
+             if there]
+    return [Finding("not covered by a formula", " and ".join(parts), "simulate it")] if parts else []
+
+
+# ------------------------------------------------------------------------------------------------ files
+def read(path: str | Path) -> tuple[Service, Clients, Load]:
+    """Read a service description in TOML; ValueError with one line saying what is wrong and where.
+
+    Tables [service], [clients] and [load] have the fields of `Service` and `Clients`, and `rate`; queues are
+    written `queue = {kind = "fifo", limit = 80}`. `data/my-service.toml` is a sample.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is not a text file in UTF-8") from None
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: is not TOML ({error})") from None
+    _known("", tables, ["service", "clients", "load"])
+    for name in ("service", "clients", "load"):
+        if not isinstance(tables.get(name), dict):
+            raise ValueError(f"[{name}]: this table is missing; see data/my-service.toml")
+    service = dict(tables["service"])
+    if "queue" in service:
+        queue = _table("service.queue", service["queue"])
+        kind = queue.pop("kind", None)
+        ranges.one_of("service.queue.kind", kind, list(QUEUES))
+        service["queue"] = _build("service.queue", QUEUES[kind], queue)
+    clients = dict(tables["clients"])
+    for part, cls in (("backoff", Backoff), ("budget", RetryBudget), ("breaker", Breaker)):
+        if part in clients:
+            clients[part] = _build(f"clients.{part}", cls, _table(f"clients.{part}", clients[part]))
+    _known("load.", tables["load"], ["rate"])
+    if "rate" not in tables["load"]:
+        raise ValueError("load.rate: is missing")
+    return (_build("service", Service, service), _build("clients", Clients, clients),
+            Load.constant(tables["load"]["rate"]))
+
+
+def _table(place: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{place} = {value!r}: must be a table such as {{ ... }}")
+    return dict(value)
+
+
+def _known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{place}{name}: unknown; must be one of {', '.join(names)}")
+
+
+def _build(place: str, cls: type, given: Mapping[str, Any]) -> Any:
+    _known(place + ".", given, [f.name for f in fields(cls)])
+    for f in fields(cls):
+        if f.default is MISSING and f.name not in given:
+            raise ValueError(f"{place}.{f.name}: is missing")
+    return cls(**given)

@@ -1,0 +1,271 @@
+"""The failure for real: a server in its own process and retrying asyncio clients, on loopback.
+
+Takes the same parameters as `simulate` and gives the same `Run`, so the two can be laid side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from labkit.metastability.live_server import allow_open_files
+from labkit.metastability.model import Clients, Load, Service, Trigger
+from labkit.metastability.policies import CircuitBreaker, TokenBucket, delay
+from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
+from labkit.metastability.simulate import check, simulate
+
+GRACE = 20.0        # a server outlives its experiment by this much (s) and then ends by itself
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What to run, live or simulated; `duration` in s of real time when live."""
+
+    service: Service
+    clients: Clients
+    load: Load
+    duration: float
+    trigger: Trigger | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check(self.service, self.clients, self.load, self.duration, self.seed, self.trigger)
+
+    def simulate(self) -> Run:
+        return simulate(self.service, self.clients, self.load, self.duration, self.seed, self.trigger)
+
+
+class Server:
+    """The server process of one experiment, as a context manager; it dies with its owner."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+
+    def __enter__(self) -> Server:
+        service = asdict(self.experiment.service)
+        service["queue"]["kind"] = type(self.experiment.service.queue).__name__
+        trigger = self.experiment.trigger
+        config = {"service": service, "trigger": asdict(trigger) if trigger else None,
+                  "seed": self.experiment.seed, "lifetime": self.experiment.duration + GRACE}
+        self.process = subprocess.Popen([sys.executable, "-m", "labkit.metastability.live_server", json.dumps(config)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return self
+
+    def ready(self) -> int:
+        """Wait for the server to listen; its port."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the live server ended with code {self.process.wait()} before it listened")
+        self.port = int(line)
+        return self.port
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.process.kill()
+        self.process.communicate()      # closes both pipes and collects the process
+
+
+class Call(asyncio.Protocol):
+    """One HTTP/1.1 request to 127.0.0.1 as a client sees it: `answer` becomes (status, body), or (0, b"") when
+    the client hangs up, or (503, b"") when the connection breaks."""
+
+    def __init__(self, path: str, **headers: object):
+        lines = [f"GET {path} HTTP/1.1", "Host: lab", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+        self.message = "\r\n".join([*lines, "", ""]).encode()
+        self.received = b""
+        self.answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+
+    async def send(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            line = socket.create_connection(("127.0.0.1", port))     # instant on loopback, and cheap
+            await loop.create_connection(lambda: self, sock=line)
+        except OSError:
+            self.settle(503)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self.message)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+    def connection_lost(self, error: Exception | None) -> None:
+        head, _, body = self.received.partition(b"\r\n\r\n")
+        self.settle(int(head.split()[1]) if head else 503, body)
+
+    def hang_up(self, status: int = 0) -> None:
+        """The client has waited long enough. What the server does about it is the server's affair."""
+        self.settle(status)
+        if self.transport:
+            self.transport.abort()
+
+    def settle(self, status: int, body: bytes = b"") -> None:
+        if not self.answer.done():
+            self.answer.set_result((status, body))
+
+
+async def fetch(port: int, path: str, **headers: object) -> bytes:
+    """The body of one answer; RuntimeError unless its status is 200."""
+    call = Call(path, **headers)
+    await call.send(port)
+    status, body = await call.answer
+    if status != 200:
+        raise RuntimeError(f"the live server on port {port} answered {path} with {status}: it has probably ended")
+    return body
+
+
+class Crowd:
+    """The clients of one experiment, inside the caller's event loop. Times are s since `begin`."""
+
+    def __init__(self, experiment: Experiment, port: int, begin: float):
+        self.experiment, self.clients, self.port, self.begin = experiment, experiment.clients, port, begin
+        self.jitter = random.Random(2 * experiment.seed)
+        self.bucket = TokenBucket(self.clients.budget) if self.clients.budget else None
+        self.breaker = CircuitBreaker(self.clients.breaker) if self.clients.breaker else None
+        trigger = experiment.trigger
+        self.outage = trigger if trigger and trigger.kind == "outage" else None
+        self.offered: list[float] = []
+        self.sent: list[float] = []
+        self.request: list[int] = []
+        self.number: list[int] = []
+        self.answer: list[tuple[float, int]] = []       # (when, status) as the client saw it; status 0: gave up
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    def now(self) -> float:
+        return time.monotonic() - self.begin
+
+    def spawn(self, coroutine: Any) -> asyncio.Task[Any]:
+        task = asyncio.create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def arrive(self) -> None:
+        """Send the requests of the load at their times."""
+        arrivals = self.experiment.load.arrivals(self.experiment.duration, np.random.default_rng(self.experiment.seed))
+        for arrival in arrivals:
+            wait = arrival - self.now()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            self.spawn(self.ask())
+        await asyncio.sleep(max(0.0, self.experiment.duration - self.now()))
+
+    async def ask(self) -> None:
+        """One client wants one answer: try, wait for the answer or the time-out, try again."""
+        self.offered.append(self.now())
+        who = len(self.offered) - 1
+        if self.bucket and self.bucket.budget.credit == "first_try":
+            self.bucket.credit()
+        k, waited = 0, 0.0
+        while self.breaker is None or self.breaker.allows(self.now()):
+            status = await self.attempt(who, k)
+            if self.breaker:
+                self.breaker.record(self.now(), status == 200)
+            if status == 200:
+                if self.bucket and self.bucket.budget.credit == "success":
+                    self.bucket.credit()
+                return
+            if k >= self.clients.retries or (self.bucket and not self.bucket.spend()):
+                return
+            if self.clients.backoff:
+                waited = delay(self.clients.backoff, k, self.jitter, waited)
+                await asyncio.sleep(waited)
+            k += 1
+
+    async def attempt(self, who: int, k: int) -> int:
+        """Send one attempt and wait at most the time-out; the status, 0 for none."""
+        index, sent = len(self.sent), self.now()
+        self.sent.append(sent)
+        self.request.append(who)
+        self.number.append(k)
+        self.answer.append((math.inf, 0))
+        call = Call("/work", X_Attempt=index, X_Deadline=self.begin + sent + self.clients.timeout)
+        outage = self.outage if self.outage and self.outage.start <= sent < self.outage.stop else None
+        if outage:
+            self.spawn(self.send_later(call, outage.stop))
+        else:
+            await call.send(self.port)
+        give_up = call.settle if outage else call.hang_up
+        timer = asyncio.get_running_loop().call_later(sent + self.clients.timeout - self.now(), give_up, 0)
+        status, _ = await call.answer
+        timer.cancel()
+        if status:
+            self.answer[index] = (self.now(), status)
+        return status
+
+    async def send_later(self, call: Call, stop: float) -> None:
+        """The network keeps what is sent in an outage and delivers it afterwards, wanted or not."""
+        await asyncio.sleep(stop - self.now())
+        await call.send(self.port)
+
+    async def leave(self) -> None:
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def run(self, log: list[list[Any]]) -> Run:
+        """Client's and server's records put together."""
+        count = len(self.sent)
+        answered, status = np.array(self.answer).reshape(count, 2).T
+        arrived, started, ended, served = np.array(self.sent), *np.full((2, count), math.inf), np.zeros(count)
+        for name, came, began, finished, code in log:
+            arrived[name] = came - self.begin
+            started[name] = math.inf if began is None else began - self.begin
+            ended[name] = math.inf if finished is None else finished - self.begin
+            served[name] = code
+        fate = np.full(count, WAITING)
+        fate[served == 200] = LATE
+        fate[(served == 503) | (served == 504)] = DROPPED
+        fate[(status == 503) | (status == 504)] = SHED
+        fate[status == 200] = OK
+        ended = np.where(np.isfinite(answered), answered, ended)
+        e = self.experiment
+        return Run(e.service, e.clients, e.load, e.trigger, float(e.duration), e.seed, np.array(self.offered),
+                   np.array(self.sent), np.array(self.request, dtype=int), np.array(self.number, dtype=int),
+                   arrived, started, ended, fate)
+
+
+async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
+    """Run all experiments at the same time, each against its own server; the runs by name.
+
+    Takes the longest `duration` plus about 2 s. In a notebook: `runs = await run_all(...)`. All servers listen
+    before any client starts: starting one in mid-run stalls the loop, and a stall is a trigger.
+    Raises ValueError for a closed system, which has no live version here.
+    """
+    for name, experiment in experiments.items():
+        if experiment.clients.population:
+            raise ValueError(f"{name}: Clients.population: the live experiment knows only open systems")
+    allow_open_files()
+    with ExitStack() as stack:
+        servers = {name: stack.enter_context(Server(experiment)) for name, experiment in experiments.items()}
+        for server in servers.values():
+            await asyncio.to_thread(server.ready)
+        begin = time.monotonic() + 0.2
+        crowds = {name: Crowd(server.experiment, server.port, begin) for name, server in servers.items()}
+        try:
+            for crowd in crowds.values():
+                await fetch(crowd.port, "/start", X_Begin=begin)
+            await asyncio.gather(*(crowd.arrive() for crowd in crowds.values()))
+            runs = {}
+            for name, crowd in crowds.items():
+                runs[name] = crowd.run(json.loads(await fetch(crowd.port, "/log")))
+            return runs
+        finally:
+            await asyncio.gather(*(crowd.leave() for crowd in crowds.values()))
