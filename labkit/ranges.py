@@ -23,9 +23,10 @@ def number(field: str, value: Any, low: float, high: float = math.inf, *,
     allowed = f"a number {'>' if above else '>='} {low:g}" + (f" and <= {high:g}" if high < math.inf else "")
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
         raise _refuse(field, value, allowed)
-    if math.isinf(value) and not infinite:
+    size = float(value)
+    if math.isinf(size) and not infinite:
         raise _refuse(field, value, allowed + ", finite")
-    if value < low or value > high or (above and value == low):
+    if size < low or size > high or (above and size == low):
         raise _refuse(field, value, allowed)
 
 
@@ -41,7 +42,7 @@ def whole(field: str, value: Any, low: int, high: float = math.inf, *, infinite:
         if isinstance(value, float) and value == math.inf:
             return
         allowed += ", or inf"
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
         raise _refuse(field, value, allowed)
 
 

@@ -17,5 +17,5 @@ from labkit.metastability.model import (
 from labkit.metastability.run import Run
 from labkit.metastability.simulate import simulate
 
-__all__ = ["Assessment", "Backoff", "Breaker", "Clients", "CoDel", "Fifo", "Lifo", "Load", "RetryBudget", "Run", "Service",
-           "Trigger", "assess", "simulate", "theory"]
+__all__ = ["Assessment", "Backoff", "Breaker", "Clients", "CoDel", "Fifo", "Lifo", "Load", "RetryBudget", "Run",
+           "Service", "Trigger", "assess", "simulate", "theory"]

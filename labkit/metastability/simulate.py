@@ -20,6 +20,7 @@ from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
 
 # what can be waiting in the agenda, besides completions, time-outs and fresh arrivals
 SEND, THINK, ARRIVE, RESUME = range(4)
+GONE = WAITING + 1
 
 
 def simulate(service: Service, clients: Clients, load: Load, duration: float,
@@ -53,11 +54,10 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
     sent: list[float] = []
     request: list[int] = []
     number: list[int] = []          # 0 is the first try
-    arrived: list[float] = []
     started: list[float] = []
     ended: list[float] = []         # completion, or the moment it was refused or dropped
-    fate: list[int] = []
-    patient: list[bool] = []        # is a client still waiting for it?
+    fate: list[int] = []            # WAITING: there, and so is its client; GONE: there, but its client has left
+    held: dict[int, float] = {}     # arrival of attempts that an outage kept back; the others arrive when sent
 
     queue: deque[int] = deque()
     take = queue.pop if isinstance(service.queue, Lifo) else queue.popleft
@@ -94,18 +94,16 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
         sent.append(now)
         request.append(who)
         number.append(k)
-        arrived.append(now)
         started.append(inf)
         ended.append(inf)
         fate.append(WAITING)
-        patient.append(True)
         if outage and outage.start <= now < outage.stop:
+            held[attempt] = outage.stop
             plan(outage.stop, ARRIVE, attempt)
         else:
             arrive(now, attempt)
 
     def arrive(now: float, attempt: int) -> None:
-        arrived[attempt] = now
         if len(queue) >= limit and (active >= workers or paused):
             refuse(now, attempt)
         else:
@@ -123,7 +121,7 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
                 length *= slow.factor
             deadline = sent[attempt] + timeout
             if (drop_expired and now >= deadline) or (drop_hopeless and now + length > deadline) \
-                    or (codel and codel.drops(now, now - arrived[attempt])):
+                    or (codel and codel.drops(now, now - held.get(attempt, sent[attempt]))):
                 refuse(now, attempt)
                 continue
             active += 1
@@ -133,8 +131,7 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
     def refuse(now: float, attempt: int) -> None:
         """The service says no: at once to a client that waits, to nobody if it has left."""
         ended[attempt] = now
-        if patient[attempt]:
-            patient[attempt] = False
+        if fate[attempt] == WAITING:
             fate[attempt] = SHED
             failed(now, attempt)
         else:
@@ -175,7 +172,7 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
     coming = 0      # next fresh arrival
     due = 0         # oldest attempt whose client may still wait: constant time-out, so they expire in order
     while True:
-        while due < len(sent) and not patient[due]:
+        while due < len(sent) and fate[due] != WAITING:
             due += 1
         t_done = completions[0][0] if completions else inf
         t_due = sent[due] + timeout if due < len(sent) else inf
@@ -188,8 +185,7 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
             attempt = pop(completions)[1]
             active -= 1
             ended[attempt] = now
-            if patient[attempt]:
-                patient[attempt] = False
+            if fate[attempt] == WAITING:
                 fate[attempt] = OK
                 if breaker:
                     breaker.record(now, True)
@@ -201,7 +197,7 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
             if queue and not paused:
                 serve(now)
         elif t_due == now:
-            patient[due] = False
+            fate[due] = GONE
             failed(now, due)
         elif t_new == now:
             coming += 1
@@ -221,10 +217,12 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
                 else:
                     serve(now)
 
+    arrived, fates = np.array(sent), np.array(fate, dtype=int)
+    arrived[list(held)] = list(held.values())
+    fates[fates == GONE] = WAITING
     return Run(service, clients, load, trigger, float(duration), seed, offered=np.array(offered),
                sent=np.array(sent), request=np.array(request, dtype=int), number=np.array(number, dtype=int),
-               arrived=np.array(arrived), started=np.array(started), ended=np.array(ended),
-               fate=np.array(fate, dtype=int))
+               arrived=arrived, started=np.array(started), ended=np.array(ended), fate=fates)
 
 
 def check(service: Service, clients: Clients, load: Load, duration: float, seed: int,

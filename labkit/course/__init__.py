@@ -1,0 +1,9 @@
+"""What makes a notebook a lab: panel, prediction, exercise, claim, figures, set-up."""
+
+from labkit.course import claims, figures
+from labkit.course.panel import Panel, choice, slider, toggle
+from labkit.course.quiz import Exercise, check, predict
+from labkit.course.setup import progress, ready
+
+__all__ = ["Exercise", "Panel", "check", "choice", "claims", "figures", "predict", "progress", "ready", "slider",
+           "toggle"]

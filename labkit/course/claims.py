@@ -1,0 +1,75 @@
+"""The ledger of claims: what the essays this course grew out of say, and what came out when it was measured."""
+
+from __future__ import annotations
+
+import csv
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from labkit import files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERDICTS = {"holds": "#009E73", "holds when": "#0072B2", "not as stated": "#D55E00", "not checkable": "#777777"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of `data/claims.csv`: the claim in our words, where it stands, the verdict, and the finding."""
+
+    id: str
+    claim: str
+    where: str
+    verdict: str
+    finding: str
+    notebook: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A settled claim, as shown in a notebook."""
+
+    claim: Claim
+    measured: str
+
+    def __repr__(self) -> str:
+        c = self.claim
+        return f"Claim {c.id} ({c.where}): {c.claim}\n{c.verdict.upper()}: {c.finding}\nMeasured above: {self.measured}"
+
+    def _repr_html_(self) -> str:
+        c, color = self.claim, VERDICTS[self.claim.verdict]
+        return (f'<div style="border:1px solid #CCC;border-left:5px solid {color};padding:8px 14px;margin:6px 0;'
+                f'max-width:760px"><b>Claim {c.id}</b> <span style="color:#777">({html.escape(c.where)})</span> '
+                f'{html.escape(c.claim)}<br><b style="color:{color}">{c.verdict.capitalize()}.</b> '
+                f'{html.escape(c.finding)}<br><span style="color:#777">Measured above:</span> '
+                f'{html.escape(self.measured)}</div>')
+
+
+def ledger() -> dict[str, Claim]:
+    """All claims by id; ValueError names a row whose verdict is not one of the four."""
+    with files.data("claims.csv").open(encoding="utf-8", newline="") as file:
+        claims = [Claim(**row) for row in csv.DictReader(file)]
+    for claim in claims:
+        if claim.verdict not in VERDICTS:
+            raise ValueError(f"data/claims.csv, {claim.id}: verdict = {claim.verdict!r}: must be one of "
+                             + ", ".join(VERDICTS))
+    return {claim.id: claim for claim in claims}
+
+
+def settle(id: str, measured: str) -> Card:
+    """The card of claim `id` with what this notebook just measured; ValueError if there is no such claim."""
+    claims = ledger()
+    if id not in claims:
+        raise ValueError(f"claim {id!r} is not in data/claims.csv; it has {', '.join(claims)}")
+    return Card(claims[id], measured)
+
+
+def summary(notebook: str | None = None) -> pd.DataFrame:
+    """The ledger as a table (one notebook's share of it), indexed by id."""
+    import pandas as pd
+
+    rows = [claim for claim in ledger().values() if notebook in (None, claim.notebook)]
+    return pd.DataFrame([{"claim": c.claim, "verdict": c.verdict, "notebook": c.notebook} for c in rows],
+                        index=pd.Index([c.id for c in rows], name="id"))

@@ -1,0 +1,92 @@
+"""Is this machine ready for the lesson? One line per thing, with the remedy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tqdm.auto import tqdm
+
+Item = TypeVar("Item")
+# what the package really needs: pip's metadata may be missing on a path install
+WANTED = {"numpy": "1.26", "pandas": "2.2", "matplotlib": "3.8", "simpy": "4.1", "ipywidgets": "7.7.1"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One checked thing; `remedy` says what to do if it is not `ok`."""
+
+    ok: bool
+    what: str
+    remedy: str = ""
+
+    def __repr__(self) -> str:
+        return f"[OK]   {self.what}" if self.ok else f"[FAIL] {self.what}: {self.remedy}"
+
+
+class Report(list[Line]):
+    """The lines of `ready`; truthy if all are fine."""
+
+    def __bool__(self) -> bool:
+        return all(line.ok for line in self)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
+
+
+def on_colab() -> bool:
+    return "google.colab" in sys.modules
+
+
+def gpu() -> str:
+    """Name of the first NVIDIA GPU, "" if there is none."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return ""
+    found = subprocess.run([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True,
+                           text=True, timeout=20, check=False)
+    return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else ""
+
+
+def ready(needs_gpu: bool = False) -> Report:
+    """Check Python, the packages and, if `needs_gpu`, the GPU; shows [OK] and [FAIL] lines."""
+    version = platform.python_version()
+    lines = [Line(sys.version_info >= (3, 11), f"Python {version}", "Python 3.11 or newer is needed; run `make lab` "
+                  "with one, or on Colab choose a current runtime")]
+    lines += [_package(name, low) for name, low in WANTED.items()]
+    where = "Colab" if on_colab() else f"{platform.system()} {platform.machine()}"
+    card = gpu()
+    lines.append(Line(bool(card) or not needs_gpu, f"{where}, " + (f"GPU {card}" if card else "no GPU"),
+                      "this lesson needs an NVIDIA GPU: on Colab, Runtime > Change runtime type > L4"))
+    return Report(lines)
+
+
+def _package(name: str, low: str) -> Line:
+    try:
+        have = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Line(False, name, f"not installed; run `{sys.executable} -m pip install '{name}>={low}'`")
+    fine = _numbers(have) >= _numbers(low)
+    return Line(fine, f"{name} {have}", f"{low} or newer is needed; run `pip install -U {name}`")
+
+
+def _numbers(version: str) -> list[int]:
+    """Leading numbers of a version, enough to compare releases."""
+    numbers = []
+    for part in version.split("."):
+        digits = "".join(c for c in part if c.isdigit())
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return numbers
+
+
+def progress(items: Iterable[Item] | Sequence[Item], what: str = "") -> Iterator[Item]:
+    """Iterate with a progress bar that appears only if it takes more than two seconds."""
+    yield from tqdm(items, desc=what, delay=2, leave=False)

@@ -1,0 +1,184 @@
+"""The drawings of part 1. Each draws one result and sets the same limits every time, so panels redraw fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from labkit.course.figures import COLORS, band, label, shade
+from labkit.metastability import theory
+from labkit.metastability.run import FATES, LATE, OK, Run
+
+FATE_COLORS = {"ok": "goodput", "late": "wasted", "shed": "offered", "dropped": "offered", "waiting": "waiting"}
+
+
+def storm(axes: Axes, run: Run, top: float = 140, hidden: bool = True) -> None:
+    """Offered load, attempts, goodput and wasted work per second; `hidden` marks the hidden capacity."""
+    seconds = run.per_second
+    time = seconds.index.to_numpy() + 0.5
+    shade(axes, *run.disturbance, "trigger")
+    for column, meaning in (("attempts", "attempts"), ("late", "wasted"), ("offered", "offered"),
+                            ("goodput", "goodput")):
+        axes.plot(time, smooth(seconds[column].to_numpy()), color=COLORS[meaning])
+    _label_ends(axes, run, top)
+    if hidden:
+        tipping = theory.tipping_load(run.service, run.clients)
+        axes.axhline(tipping, color=COLORS["theory"], lw=1, ls=":")
+        label(axes, 0.5, tipping, "hidden capacity", COLORS["theory"], fontweight="normal", fontsize=8)
+    axes.set(xlim=(0, run.duration), ylim=(0, top), xlabel="time (s)", ylabel="per second")
+
+
+def _label_ends(axes: Axes, run: Run, top: float) -> None:
+    """Names at the right end of the curves, pushed apart where curves meet."""
+    last = run.per_second.iloc[-15:].mean()
+    names = {"attempts sent": ("attempts", "attempts"), "offered": ("offered", "offered"),
+             "goodput": ("goodput", "goodput"), "wasted work": ("late", "wasted")}
+    floor = -top
+    for name, (column, meaning) in sorted(names.items(), key=lambda item: float(last[item[1][0]])):
+        floor = max(floor + 0.075 * top, float(last[column]))
+        label(axes, run.duration * 0.995, min(floor, 0.93 * top), name, COLORS[meaning], ha="right")
+
+
+def smooth(values: npt.NDArray[np.generic], window: int = 3) -> npt.NDArray[np.float64]:
+    """Moving average over `window` seconds, shorter at the ends."""
+    kernel = np.ones(window)
+    return np.asarray(np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same"))
+
+
+def dashboard(axes: Axes, run: Run) -> None:
+    """The success rate a server-side counter reports, and the share of users who got an answer in time."""
+    time, reported, served = success_rates(run)
+    shade(axes, *run.disturbance, "trigger")
+    axes.plot(time, 100 * reported, color=COLORS["wasted"])
+    axes.plot(time, 100 * served, color=COLORS["goodput"])
+    label(axes, run.duration * 0.99, 100 * reported[-1], "what the server's counter says", COLORS["wasted"], ha="right")
+    label(axes, run.duration * 0.99, 100 * served[-1], "users served, last 10 s", COLORS["goodput"], ha="right")
+    axes.set(xlim=(0, run.duration), ylim=(0, 112), xlabel="time (s)", ylabel="percent")
+
+
+def success_rates(run: Run) -> tuple[npt.NDArray[np.float64], ...]:
+    """Per second: time (s), the naive success rate so far, and goodput over offered load in the last 10 s.
+
+    Naive: completions over completions plus requests given up on, counted from the start, late ones included.
+    """
+    seconds = run.per_second
+    completed = np.cumsum(seconds["goodput"] + seconds["late"]).to_numpy(dtype=float)
+    given_up = np.cumsum(np.bincount(last_tries(run).astype(int), minlength=len(seconds))[:len(seconds)])
+    recent = np.ones(10)
+    good = np.convolve(seconds["goodput"], recent)[:len(seconds)]
+    offered = np.convolve(seconds["offered"], recent)[:len(seconds)]
+    return (seconds.index.to_numpy() + 1.0, completed / np.maximum(completed + given_up, 1),
+            np.minimum(1.0, good / np.maximum(offered, 1)))
+
+
+def last_tries(run: Run) -> npt.NDArray[np.float64]:
+    """When each request that failed for good was given up on, s."""
+    last = (run.number == run.clients.retries) & np.isfinite(run.timed_out_at)
+    return run.timed_out_at[last]
+
+
+def one_request(axes: Axes, run: Run, request: int) -> None:
+    """The attempts of one request: waiting in the queue, then served, against its client's patience."""
+    mine = np.flatnonzero(run.request == request)
+    for lane, attempt in enumerate(mine):
+        start, end = run.started[attempt], min(run.ended[attempt], run.duration)
+        axes.barh(lane, min(start, run.duration) - run.arrived[attempt], left=run.arrived[attempt], height=0.5,
+                  color=COLORS["waiting"], lw=0)
+        if np.isfinite(start):
+            axes.barh(lane, end - start, left=start, height=0.5, lw=0,
+                      color=COLORS[FATE_COLORS[FATES[run.fate[attempt]]]])
+        axes.plot(run.sent[attempt] + run.clients.timeout, lane, "|", color="black", ms=16, mew=2)
+    axes.set_yticks(range(len(mine)), ["first try", *[f"retry {k}" for k in range(1, len(mine))]])
+    axes.set_ylim(len(mine) - 0.4, -0.6)
+    axes.set_xlabel("time (s)")
+    axes.grid(axis="y", visible=False)
+
+
+def outcomes(axes: Axes, goodputs: Sequence[float], offered: float) -> None:
+    """End states over seeds as a histogram: two heaps and nothing between is bistability."""
+    axes.hist(goodputs, bins=np.linspace(0, 1.4 * offered, 29), color=COLORS["simulated"])
+    axes.axvline(float(np.mean(goodputs)), color=COLORS["theory"], ls="--", lw=1)
+    label(axes, float(np.mean(goodputs)), axes.get_ylim()[1] * 0.9, " the average seed, which nobody met",
+          COLORS["theory"], fontweight="normal")
+    axes.set(xlim=(-0.5, 1.4 * offered), xlabel="goodput long after the trigger (1/s)", ylabel="seeds")
+
+
+def phases(axes: Axes, limit: float, retries: Sequence[int], points: Mapping[str, Sequence[tuple[float, int]]]) -> None:
+    """Load against retries: the two theory lines, and simulated points by their state."""
+    rows = np.linspace(min(retries) - 0.4, max(retries) + 0.4, 100)
+    axes.fill_betweenx(rows, limit / (1 + np.maximum(rows, 0)), limit, color=COLORS["attempts"], alpha=0.18, lw=0)
+    axes.plot(limit / (1 + np.maximum(rows, 0)), rows, color=COLORS["theory"])
+    axes.axvline(limit, color=COLORS["theory"], lw=1)
+    for state, color in (("healthy", "goodput"), ("bistable", "attempts"), ("collapsed", "wasted")):
+        where = points.get(state, ())
+        axes.plot([load for load, _ in where], [r for _, r in where], "o", color=COLORS[color])
+    axes.set(xlim=(0, 1.25 * limit), ylim=(min(retries) - 0.5, max(retries) + 0.5), xlabel="load (1/s)",
+             ylabel="retries")
+
+
+def hysteresis(axes: Axes, run: Run) -> None:
+    """Goodput against load while the load slowly rises and falls again: two branches, one loop."""
+    load, good, rising = loop(run)
+    for part, meaning, text in ((rising, "goodput", "load rising"), (~rising, "wasted", "load falling")):
+        axes.plot(load[part], good[part], color=COLORS[meaning])
+        middle = np.flatnonzero(part)[len(np.flatnonzero(part)) // (2 if meaning == "goodput" else 3)]
+        label(axes, load[middle], good[middle] + 1, text, COLORS[meaning], ha="right" if meaning == "goodput" else "left")
+    for value, name in ((theory.tipping_load(run.service, run.clients), "tipping load"),
+                        (theory.healthy_limit(run.service, run.clients), "healthy limit")):
+        axes.axvline(value, color=COLORS["theory"], ls=":", lw=1)
+        axes.text(value, 1.0, name, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
+    axes.set(xlim=(0, float(load.max())), ylim=(-1, float(load.max())), xlabel="load (1/s)", ylabel="goodput (1/s)")
+
+
+def loop(run: Run, window: int = 20) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Load (1/s), goodput (1/s, mean of `window` s) and whether the load is rising, per second of a ramp."""
+    time = run.per_second.index.to_numpy(dtype=float)
+    load = np.array([run.load.rate(t) for t in time])
+    good = np.convolve(run.per_second["goodput"], np.ones(window) / window, "same")
+    start, stop = run.disturbance
+    inside = (time >= start) & (time < stop)
+    return load[inside], good[inside], np.arange(inside.sum()) < np.argmax(load[inside])
+
+
+def recovery_times(axes: Axes, names: Sequence[str], seconds: Sequence[Sequence[float | None]], longest: float) -> None:
+    """One row per cure: seconds from the end of the trigger to recovery, one dot per seed; never is at the edge."""
+    for row, values in enumerate(seconds):
+        dots = [longest * 1.08 if value is None else value for value in values]
+        never = [value is None for value in values]
+        jitter = np.linspace(-0.22, 0.22, len(dots)) if len(dots) > 1 else np.zeros(1)
+        for dot, lost, shift in zip(dots, never, jitter, strict=True):
+            axes.plot(dot, row + shift, "o", ms=3.5, color=COLORS["wasted" if lost else "goodput"])
+    axes.axvspan(longest, longest * 1.16, color=COLORS["wasted"], alpha=0.12, lw=0)
+    axes.text(longest * 1.08, -0.75, "never", ha="center", fontsize=8.5, color=COLORS["wasted"], fontweight="bold")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.9)
+    axes.set_xlim(-0.02 * longest, longest * 1.16)
+    axes.set_xlabel("seconds from the end of the trigger to recovery")
+
+
+def goodput_over_seeds(axes: Axes, runs: Sequence[Run], text: str, meaning: str = "goodput") -> None:
+    """Median goodput and its middle 90 % over seeds, per second."""
+    time = runs[0].per_second.index.to_numpy() + 0.5
+    band(axes, time, [smooth(run.per_second["goodput"].to_numpy(), 5) for run in runs], COLORS[meaning], text)
+    shade(axes, *runs[0].disturbance)
+    axes.set(xlim=(0, runs[0].duration), xlabel="time (s)", ylabel="goodput (1/s)")
+
+
+def side_by_side(axes: Axes, real: Run, simulated: Run, title: str, top: float) -> None:
+    """Goodput of a real run and of its simulation, second by second."""
+    for run, meaning in ((simulated, "simulated"), (real, "real")):
+        axes.plot(run.per_second.index + 0.5, run.per_second["goodput"], color=COLORS[meaning],
+                  lw=2.4 if meaning == "simulated" else 1.4)
+    shade(axes, *real.disturbance)
+    axes.set_title(title, fontsize=9)
+    axes.set(xlim=(0, real.duration), ylim=(0, top))
+
+
+def wasted_share(run: Run, start: float, stop: float) -> float:
+    """Share of the completed work in [start, stop) that was for clients who had left."""
+    inside = (run.ended >= start) & (run.ended < stop)
+    late, ok = np.count_nonzero(inside & (run.fate == LATE)), np.count_nonzero(inside & (run.fate == OK))
+    return late / (late + ok) if late + ok else 0.0

@@ -1,0 +1,39 @@
+"""Run notebooks and store their outputs as they must be committed: `make notebooks`, or name some.
+
+Keeps outputs and counts 1..N; drops what only a live kernel understands (widget views and states), execution
+timestamps, and paths of this machine would be a mistake the notebook tests report.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def clean(notebook):
+    """Drop widget state and views: without a kernel the PNG and the text beside them are what can be shown."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(VIEW, None)
+    return notebook
+
+
+def refresh(path):
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=180, kernel_name="python3",
+                   resources={"metadata": {"path": str(path.parent)}}).execute()
+    nbformat.write(clean(notebook), path)
+
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parent.parent / "notebooks"
+    for name in sys.argv[1:] or sorted([*root.glob("*.ipynb"), *root.glob("solutions/*.ipynb")]):
+        print(name, flush=True)
+        refresh(Path(name))
