@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from labkit.course.figures import COLORS, band, label, shade
 from labkit.metastability import theory
-from labkit.metastability.run import FATES, LATE, OK, Run
+from labkit.metastability.run import FATES, LATE, OK, Floats, Run
 
 FATE_COLORS = {"ok": "goodput", "late": "wasted", "shed": "offered", "dropped": "offered", "waiting": "waiting"}
 
@@ -59,13 +59,13 @@ def dashboard(axes: Axes, run: Run) -> None:
     axes.set(xlim=(0, run.duration), ylim=(0, 112), xlabel="time (s)", ylabel="percent")
 
 
-def success_rates(run: Run) -> tuple[npt.NDArray[np.float64], ...]:
+def success_rates(run: Run) -> tuple[Floats, ...]:
     """Per second: time (s), the naive success rate so far, and goodput over offered load in the last 10 s.
 
     Naive: completions over completions plus requests given up on, counted from the start, late ones included.
     """
     seconds = run.per_second
-    completed = np.cumsum(seconds["goodput"] + seconds["late"]).to_numpy(dtype=float)
+    completed = np.cumsum((seconds["goodput"] + seconds["late"]).to_numpy(dtype=float))
     given_up = np.cumsum(np.bincount(last_tries(run).astype(int), minlength=len(seconds))[:len(seconds)])
     recent = np.ones(10)
     good = np.convolve(seconds["goodput"], recent)[:len(seconds)]
@@ -74,10 +74,10 @@ def success_rates(run: Run) -> tuple[npt.NDArray[np.float64], ...]:
             np.minimum(1.0, good / np.maximum(offered, 1)))
 
 
-def last_tries(run: Run) -> npt.NDArray[np.float64]:
+def last_tries(run: Run) -> Floats:
     """When each request that failed for good was given up on, s."""
-    last = (run.number == run.clients.retries) & np.isfinite(run.timed_out_at)
-    return run.timed_out_at[last]
+    gave_up = run.timed_out_at
+    return gave_up[(run.number == run.clients.retries) & np.isfinite(gave_up)]
 
 
 def one_request(axes: Axes, run: Run, request: int) -> None:
@@ -99,7 +99,7 @@ def one_request(axes: Axes, run: Run, request: int) -> None:
 
 def outcomes(axes: Axes, goodputs: Sequence[float], offered: float) -> None:
     """End states over seeds as a histogram: two heaps and nothing between is bistability."""
-    axes.hist(goodputs, bins=np.linspace(0, 1.4 * offered, 29), color=COLORS["simulated"])
+    axes.hist(goodputs, bins=np.linspace(0, 1.4 * offered, 29).tolist(), color=COLORS["simulated"])
     axes.axvline(float(np.mean(goodputs)), color=COLORS["theory"], ls="--", lw=1)
     label(axes, float(np.mean(goodputs)), axes.get_ylim()[1] * 0.9, " the average seed, which nobody met",
           COLORS["theory"], fontweight="normal")
@@ -125,7 +125,8 @@ def hysteresis(axes: Axes, run: Run) -> None:
     for part, meaning, text in ((rising, "goodput", "load rising"), (~rising, "wasted", "load falling")):
         axes.plot(load[part], good[part], color=COLORS[meaning])
         middle = np.flatnonzero(part)[len(np.flatnonzero(part)) // (2 if meaning == "goodput" else 3)]
-        label(axes, load[middle], good[middle] + 1, text, COLORS[meaning], ha="right" if meaning == "goodput" else "left")
+        side = "right" if meaning == "goodput" else "left"
+        label(axes, load[middle], good[middle] + 1, text, COLORS[meaning], ha=side)
     for value, name in ((theory.tipping_load(run.service, run.clients), "tipping load"),
                         (theory.healthy_limit(run.service, run.clients), "healthy limit")):
         axes.axvline(value, color=COLORS["theory"], ls=":", lw=1)

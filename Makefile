@@ -1,0 +1,50 @@
+# make lab: open the course.  make test: everything.  Both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Compiling every installed module takes longer, and 120 MB more, than compiling the used ones on first import.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+.PHONY: lab test bench notebooks lint colab clean
+
+lab: $(VENV)/lab.done
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+test: $(VENV)/test.done lint
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --doctest-modules labkit -q
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+		--nbval-cell-timeout 180 -p no:cacheprovider notebooks
+
+lint: $(VENV)/test.done
+	$(BIN)/ruff check labkit tests
+	$(BIN)/mypy
+
+bench: $(VENV)/test.done
+	$(BIN)/python tests/bench/bench.py
+
+notebooks: $(VENV)/test.done
+	$(BIN)/python tests/refresh_notebooks.py $(NB)
+
+# Point the notebooks' Colab install cells and badges at your copy: make colab REPO=owner/name
+colab:
+	@test -n "$(REPO)" || { echo "usage: make colab REPO=owner/name"; exit 2; }
+	sed -i.bak 's#OWNER/REPO#$(REPO)#g' README.md notebooks/*.ipynb && rm -f README.md.bak notebooks/*.bak
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/lab.done: $(VENV)/bin/python pyproject.toml
+	@echo "installing the course into $(VENV) (about 350 MB, once) ..."
+	$(PIP) -e '.[lab]'
+	@touch $@
+
+$(VENV)/test.done: $(VENV)/lab.done
+	@echo "installing the test tools into $(VENV) ..."
+	$(PIP) -e '.[test]'
+	@touch $@
