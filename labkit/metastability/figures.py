@@ -42,10 +42,11 @@ def _label_ends(axes: Axes, run: Run, top: float) -> None:
         label(axes, run.duration * 0.995, min(floor, 0.93 * top), name, COLORS[meaning], ha="right")
 
 
-def smooth(values: npt.NDArray[np.generic], window: int = 3) -> npt.NDArray[np.float64]:
+def smooth(values: npt.ArrayLike, window: int = 3) -> npt.NDArray[np.float64]:
     """Moving average over `window` seconds, shorter at the ends."""
     kernel = np.ones(window)
-    return np.asarray(np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same"))
+    curve = np.asarray(values, dtype=float)
+    return np.asarray(np.convolve(curve, kernel, "same") / np.convolve(np.ones(len(curve)), kernel, "same"))
 
 
 def dashboard(axes: Axes, run: Run) -> None:
@@ -77,7 +78,7 @@ def success_rates(run: Run) -> tuple[Floats, ...]:
 def last_tries(run: Run) -> Floats:
     """When each request that failed for good was given up on, s."""
     gave_up = run.timed_out_at
-    return gave_up[(run.number == run.clients.retries) & np.isfinite(gave_up)]
+    return np.asarray(gave_up[(run.number == run.clients.retries) & np.isfinite(gave_up)])
 
 
 def one_request(axes: Axes, run: Run, request: int) -> None:

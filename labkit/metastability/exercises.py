@@ -1,0 +1,88 @@
+"""The exercises of notebooks 00 and 10 to 13: each judges an answer in the terms of its lesson."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from labkit.course.quiz import Exercise, close_to
+from labkit.metastability.model import Clients, Load, RetryBudget, Service
+from labkit.metastability.simulate import simulate
+
+SERVICE = Service(base_latency=0.5, slope=0.01, workers=50)
+STORM = Load.spike(20, 100, 20, 10)
+
+FIVE_TIMES = Exercise("0.1", close_to(
+    0.8, 0.01, "at that load a customer spends less than five times the service time: 1 / (1 - load) is too small",
+    "at that load a customer spends more than five times the service time"))
+
+HIDDEN_CAPACITY = Exercise("10.1", close_to(
+    150, 0.01, "the server could still work off a backlog at a higher load than that",
+    "in a collapse every request arrives 1 + retries times; at that load this is more than the server completes"))
+
+NO_RETRIES = Exercise("10.2", close_to(
+    20, 0.12, "without retries as many attempts arrive as users; you have fewer",
+    "without retries as many attempts arrive as users; you have more: does something still retry?"))
+
+
+def _survives(pair: Any) -> str | None:
+    load, retries = pair
+    runs = [simulate(SERVICE, Clients(3, retries), Load.spike(load, 100, 20, 10), 400, seed) for seed in range(5)]
+    stuck = sum(run.recovered_at is None for run in runs)
+    if stuck:
+        return f"{stuck} of 5 seeds are still down 370 s after the spike: attempts outnumber what the server completes"
+    if load * (1 + retries) < 38:
+        return f"it survives, but load x (1 + retries) = {load * (1 + retries):.0f} is timid; go closer to the edge"
+    return None
+
+
+SURVIVES = Exercise("10.3", _survives)
+
+TIPPING = Exercise("11.1", close_to(
+    100 / 3, 0.02, "that is too cautious: count how many attempts each request makes once all of them fail",
+    "at that load the retries alone keep the server busy: the budget caps them, but does not abolish them"))
+
+
+def _longest_blip(seconds: Any) -> str | None:
+    """Exercise 11.2: longest 2.5-fold spike that load 30/s survives in all of ten seeds."""
+    def lost(length: float) -> int:
+        return sum(simulate(SERVICE, Clients(3, 3), Load.spike(30, 75, 20, length), 120, seed).goodput(80, 120) < 15
+                   for seed in range(10))
+    if lost(seconds):
+        return f"{lost(seconds)} of 10 seeds collapse for good: that spike is too long"
+    if not lost(seconds + 1):
+        return "every seed survives one second more as well: look for the edge"
+    return None
+
+
+LONGEST_BLIP = Exercise("11.2", _longest_blip)
+
+SAFE_QUEUE = Exercise("12.1", close_to(
+    120, 0.01, "a longer queue than that still finishes its last entry in time",
+    "the last attempt in so long a queue finishes after its client has left"))
+
+
+def _budget(ratio: Any) -> str | None:
+    runs = [simulate(SERVICE, Clients(3, 3, budget=RetryBudget(ratio)), Load.spike(40, 100, 20, 10), 400, seed)
+            for seed in range(3)]
+    if any(run.recovered_at is None for run in runs):
+        return "with that ratio the retries a budget allows are enough to keep the server down at 40/s"
+    if ratio < 0.1:
+        return "it recovers, but so small a budget gives up on retries that would have helped"
+    return None
+
+
+BUDGET = Exercise("12.2", _budget)
+
+BACKOFF = Exercise("12.3", close_to(
+    5.0, 0.02, "with waits that short the clients together still send more than the server completes",
+    "shorter waits suffice: each client sends once per time-out plus wait"))
+
+
+def real_capacity(mu: float) -> Exercise:
+    """Exercise 13.1, judged against the throughput `mu` (1/s) that was measured on this machine."""
+    return Exercise("13.1", close_to(mu / 4, 0.05, "the server you measured can bear more than that",
+                                     "four attempts per request at that load exceed what you measured"))
+
+
+SCENARIOS: dict[str, Callable[[], tuple[Load, float]]] = {}
