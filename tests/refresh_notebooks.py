@@ -4,6 +4,7 @@ Keeps outputs and counts 1..N; drops what only a live kernel understands (widget
 timestamps, and paths of this machine would be a mistake the notebook tests report.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def refresh(path):
 
 
 if __name__ == "__main__":
+    os.environ["LABKIT_PROGRESS"] = "off"
     root = Path(__file__).resolve().parent.parent / "notebooks"
     for name in sys.argv[1:] or sorted([*root.glob("*.ipynb"), *root.glob("solutions/*.ipynb")]):
         print(name, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -88,5 +89,9 @@ def _numbers(version: str) -> list[int]:
 
 
 def progress(items: Iterable[Item] | Sequence[Item], what: str = "") -> Iterator[Item]:
-    """Iterate with a progress bar that appears only if it takes more than two seconds."""
-    yield from tqdm(items, desc=what, delay=2, leave=False)
+    """Iterate with a progress bar that appears only if it takes more than two seconds.
+
+    Under pytest (nbval), or with LABKIT_PROGRESS=off, there is none: outputs must not depend on speed.
+    """
+    silent = "PYTEST_CURRENT_TEST" in os.environ or os.environ.get("LABKIT_PROGRESS") == "off"
+    yield from tqdm(items, desc=what, delay=2, leave=False, disable=silent)

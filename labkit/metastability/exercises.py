@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from labkit.course.quiz import Exercise, close_to
@@ -85,4 +84,19 @@ def real_capacity(mu: float) -> Exercise:
                                      "four attempts per request at that load exceed what you measured"))
 
 
-SCENARIOS: dict[str, Callable[[], tuple[Load, float]]] = {}
+
+
+def _own_cure(run: Any) -> str | None:
+    """Exercise 13.2: a live run of a 150/s spike that comes back."""
+    start, stop = run.disturbance
+    if run.load.rate(start) < 150 or stop - start < 1:
+        return "the spike is gentler than one second at 150 requests per second"
+    if run.duration < stop + 8:
+        return "the run is too short to tell: leave at least eight seconds after the spike"
+    base = run.load.rate(0)
+    if run.goodput(run.duration - 4, run.duration) < 0.75 * base:
+        return "at the end users are still not served; this treatment does not bring the service back"
+    return None
+
+
+OWN_CURE = Exercise("13.2", _own_cure)

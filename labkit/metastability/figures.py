@@ -146,7 +146,7 @@ def loop(run: Run, window: int = 20) -> tuple[npt.NDArray[np.float64], npt.NDArr
 
 
 def recovery_times(axes: Axes, names: Sequence[str], seconds: Sequence[Sequence[float | None]], longest: float) -> None:
-    """One row per cure: seconds from the end of the trigger to recovery, one dot per seed; never is at the edge."""
+    """One row per cure: seconds from the end of the trigger to recovery, one dot per seed; those still down are at the edge."""
     for row, values in enumerate(seconds):
         dots = [longest * 1.08 if value is None else value for value in values]
         never = [value is None for value in values]
@@ -154,7 +154,7 @@ def recovery_times(axes: Axes, names: Sequence[str], seconds: Sequence[Sequence[
         for dot, lost, shift in zip(dots, never, jitter, strict=True):
             axes.plot(dot, row + shift, "o", ms=3.5, color=COLORS["wasted" if lost else "goodput"])
     axes.axvspan(longest, longest * 1.16, color=COLORS["wasted"], alpha=0.12, lw=0)
-    axes.text(longest * 1.08, -0.75, "never", ha="center", fontsize=8.5, color=COLORS["wasted"], fontweight="bold")
+    axes.text(longest * 1.08, -0.75, "still down", ha="center", fontsize=8.5, color=COLORS["wasted"], fontweight="bold")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.9)
     axes.set_xlim(-0.02 * longest, longest * 1.16)

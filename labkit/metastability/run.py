@@ -118,8 +118,8 @@ class Run:
     def recovered_at(self) -> float | None:
         """First second after the disturbance from which clients are served for good; None if they are not.
 
-        Served: over 10 s, goodput is at least 90 % of what was offered (open system) or of the goodput before
-        the disturbance (closed system, where stuck clients offer nothing).
+        Served: over 10 s, goodput is at least 90 % of what was offered, less one standard deviation of a Poisson
+        count (open system), or of the goodput before the disturbance (closed system: stuck clients offer nothing).
         """
         window = 10
         start, stop = self.disturbance
@@ -129,7 +129,7 @@ class Run:
             wanted = np.full(len(good), window * (self.goodput(start / 2, start) if start > 0 else 0.0))
         else:
             wanted = np.convolve(self._count(self.offered)[:seconds], np.ones(window), "valid")
-        bad = np.flatnonzero(good < 0.9 * wanted)
+        bad = np.flatnonzero(good < 0.9 * wanted - np.sqrt(wanted))
         first = max(math.ceil(stop), int(bad[-1]) + 1 if len(bad) else 0)
         return float(first) if first < len(good) else None
 
@@ -139,13 +139,15 @@ class Run:
         end = max(stop, self.duration - 20, 0.0)
         offered = self._rate(self.offered, end, self.duration) if end < self.duration else math.nan
         good = self.goodput(end, self.duration) if end < self.duration else math.nan
-        after = "recovered" if not stop else (
-            "never recovered" if self.recovered_at is None else f"recovered after {self.recovered_at - stop:.0f} s")
-        if not stop and self.recovered_at is None:
-            after = "not healthy"
         return (f"last {self.duration - end:.0f} s: offered {offered:.1f}/s, goodput {good:.1f}/s, "
-                f"{self.amplification(end, self.duration):.1f} attempts per request; "
-                + (after if stop else after.replace("recovered", "healthy")))
+                f"{self.amplification(end, self.duration):.1f} attempts per request; {self._outcome(stop)}")
+
+    def _outcome(self, stop: float) -> str:
+        if not stop:
+            return "not healthy" if self.recovered_at is None else "healthy"
+        if self.recovered_at is None:
+            return f"not recovered {max(0.0, self.duration - stop):.0f} s after the trigger"
+        return f"recovered {self.recovered_at - stop:.0f} s after the trigger"
 
     # ------------------------------------------------------------------------------------------ counting
     @property
