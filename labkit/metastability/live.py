@@ -237,9 +237,16 @@ class Crowd:
         fate[status == 200] = OK
         ended = np.where(np.isfinite(answered), answered, ended)
         e = self.experiment
+        # the record ends with the experiment, like that of a simulation
+        fate[ended >= e.duration] = WAITING
+        ended[ended >= e.duration] = math.inf
+        started[started >= e.duration] = math.inf
+        inside = np.array(self.sent) < e.duration
+        columns = {"sent": np.array(self.sent), "request": np.array(self.request, dtype=int),
+                   "number": np.array(self.number, dtype=int), "arrived": arrived, "started": started,
+                   "ended": ended, "fate": fate}
         return Run(e.service, e.clients, e.load, e.trigger, float(e.duration), e.seed, np.array(self.offered),
-                   np.array(self.sent), np.array(self.request, dtype=int), np.array(self.number, dtype=int),
-                   arrived, started, ended, fate)
+                   **{name: column[inside] for name, column in columns.items()})
 
 
 async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
