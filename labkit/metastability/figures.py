@@ -146,7 +146,7 @@ def loop(run: Run, window: int = 20) -> tuple[npt.NDArray[np.float64], npt.NDArr
 
 
 def recovery_times(axes: Axes, names: Sequence[str], seconds: Sequence[Sequence[float | None]], longest: float) -> None:
-    """One row per cure: seconds from the end of the trigger to recovery, one dot per seed; those still down are at the edge."""
+    """One row per cure, one dot per seed: seconds from the end of the trigger to recovery, or still down."""
     for row, values in enumerate(seconds):
         dots = [longest * 1.08 if value is None else value for value in values]
         never = [value is None for value in values]

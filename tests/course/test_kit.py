@@ -1,0 +1,120 @@
+"""Panel, prediction, exercise, claims and figures."""
+
+
+import numpy as np
+import pytest
+
+from labkit.course import Exercise, Panel, check, choice, claims, figures, predict, ready, slider, toggle
+from labkit.course.setup import Line, Report
+
+
+def make(**extra):
+    def simulate(rate, mode, loud, seed):
+        if rate == 13:
+            raise ZeroDivisionError("thirteen is not computed")
+        return np.random.default_rng(seed).poisson(rate, 50) * (2 if loud else 1) + len(mode)
+    return Panel(simulate, lambda axes, r: axes.plot(r), lambda r: f"mean {r.mean():.2f}",
+                 rate=slider(20, 1, 100, unit="1/s"), mode=choice("a", ["a", "bb"]), loud=toggle(False), **extra)
+
+
+def test_a_panel_follows_its_controls():
+    panel = make(presets={"busy": {"rate": 90}})
+    before = panel._picture.value
+    assert panel.set(rate=50, mode="bb").values == {"rate": 50, "mode": "bb", "loud": False, "seed": 1}
+    assert panel._picture.value != before and panel.text in panel._picture.value
+    panel._widgets["rate"].value = 70
+    assert 65 < panel.result.mean() < 80
+    panel._buttons["busy"].click()
+    assert panel.values["rate"] == 90
+    panel._buttons["reset"].click()
+    assert panel.values["rate"] == 20
+
+
+def test_the_same_values_give_the_same_picture():
+    panel = make()
+    first = panel._picture.value
+    panel.set(rate=99, loud=True)
+    assert panel.reset()._picture.value == first
+
+
+def test_a_panel_shows_text_picture_and_widget():
+    bundle = make()._repr_mimebundle_()
+    assert bundle["text/plain"].startswith("mean ")
+    assert bundle["image/png"] and bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
+
+
+def test_wrong_settings_are_named_and_nothing_moves():
+    panel = make()
+    for values, message in (({"rate": 101}, "rate = 101: must be a whole number >= 1 and <= 100"),
+                            ({"mode": "c"}, "mode = 'c': must be one of 'a', 'bb'"),
+                            ({"rates": 5}, "rates: no such control; this panel has rate, mode, loud, seed")):
+        with pytest.raises(ValueError) as error:
+            panel.set(loud=True, **values)
+        assert str(error.value) == message
+        assert panel.values == {"rate": 20, "mode": "a", "loud": False, "seed": 1}
+    with pytest.raises(ValueError):
+        make(presets={"bad": {"rate": 0}})
+
+
+def test_a_failure_is_shown_and_raised_and_the_last_result_stays():
+    panel = make()
+    good = panel.result
+    with pytest.raises(ZeroDivisionError):
+        panel.set(rate=13)
+    assert "thirteen is not computed" in panel._picture.value and 'role="alert"' in panel._picture.value
+    assert panel.result is good
+    panel._widgets["rate"].value = 14
+    assert 'role="alert"' not in panel._picture.value
+    panel._widgets["rate"].value = 13       # from the browser: shown, not raised
+    assert 'role="alert"' in panel._picture.value
+
+
+def test_predict_reveals_only_on_a_click():
+    card = predict("How many?", ["one", "two <b>"], "two <b>", "because")
+    assert "because" not in repr(card)
+    page = card._repr_html_()
+    assert page.count("<details") == 2 and "open" not in page and "two &lt;b&gt;" in page
+    assert page == predict("How many?", ["one", "two <b>"], "two <b>", "because")._repr_html_()
+    with pytest.raises(ValueError, match="not one of the options"):
+        predict("?", ["a", "b"], "c", "")
+
+
+def test_check_says_what_is_wrong():
+    exercise = Exercise("9.9", lambda value: None if value == 4 else "two and two are something else")
+    assert check(exercise, 4) and repr(check(exercise, 4)) == "[ OK ] 9.9"
+    assert not check(exercise, 5) and "something else" in repr(check(exercise, 5))
+    assert "not answered yet" in repr(check(exercise, ...))
+    broken = Exercise("9.8", lambda value: 1 / 0)
+    assert "could not be used" in repr(check(broken, 1))
+
+
+def test_ready_and_reports():
+    assert ready()
+    report = Report([Line(True, "a"), Line(False, "b", "do this")])
+    assert not report and repr(report) == "[OK]   a\n[FAIL] b: do this"
+
+
+def test_unknown_claims_are_refused():
+    with pytest.raises(ValueError, match="'S999' is not in data/claims.csv"):
+        claims.settle("S999", measured="")
+    assert len(claims.summary()) == len(claims.ledger())
+
+
+@pytest.mark.parametrize("draw", [
+    lambda axes: figures.timeline(axes, [(0, 1, 2, "waiting"), (1, 2, 4, "goodput")], [(0, 3, "x")]),
+    lambda axes: figures.space_time(axes, ["A", "B"], [("A", 1, "write"), ("B", 3, "read")],
+                                    [("A", 1, "B", 2, False), ("B", 3, "A", 4, True)]),
+    lambda axes: figures.matrix(axes, ["r"], ["c", "d"], [["same", "lost"]], {"same": "#009E73", "lost": "#D55E00"}),
+    lambda axes: figures.band(axes, [0, 1, 2], np.arange(12).reshape(4, 3), "#0072B2", "text"),
+    lambda axes: figures.against_theory(axes, [0, 1], [0, 1], [0.5], [0.6], [0.1]),
+], ids=["timeline", "space_time", "matrix", "band", "theory"])
+def test_shared_drawings_put_something_on_the_page(draw):
+    def blank(axes):
+        return "blank"
+    drawn = figures.picture(lambda axes: (draw(axes), "text")[1])._repr_mimebundle_()
+    assert drawn["text/plain"] == "text"
+    assert len(drawn["image/png"]) > 1.05 * len(figures.picture(blank)._repr_mimebundle_()["image/png"])
+
+
+def test_colours_are_distinct():
+    assert len(set(figures.COLORS.values())) == len(figures.COLORS)

@@ -1,0 +1,112 @@
+"""Every impossible parameter is refused with its name, its value and the allowed range."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from labkit.metastability import (
+    Backoff,
+    Breaker,
+    Clients,
+    CoDel,
+    Fifo,
+    Lifo,
+    Load,
+    RetryBudget,
+    Service,
+    Trigger,
+    assess,
+    simulate,
+    theory,
+)
+from labkit.metastability.assess import read
+
+NAN, INF = math.nan, math.inf
+OK_SERVICE, OK_CLIENTS, OK_LOAD = Service(.5, .01, 50), Clients(3, 3), Load.constant(20)
+
+BAD = [
+    (lambda: Service(0, .01, 50), "Service.base_latency = 0: must be a number > 0"),
+    (lambda: Service(NAN, .01, 50), "Service.base_latency = nan: must be a number > 0"),
+    (lambda: Service(INF, .01, 50), "Service.base_latency = inf: must be a number > 0, finite"),
+    (lambda: Service(.5, -1, 50), "Service.slope = -1: must be a number >= 0"),
+    (lambda: Service(.5, .01, 0), "Service.workers = 0: must be a whole number >= 1"),
+    (lambda: Service(.5, .01, 2.5), "Service.workers = 2.5: must be a whole number >= 1"),
+    (lambda: Service(.5, .01, True), "Service.workers = True: must be a whole number >= 1"),
+    (lambda: Service(.5, .01, 5, queue="fifo"), "Service.queue = 'fifo': must be of type Fifo or Lifo or CoDel"),
+    (lambda: Service(.5, .01, 5, drop="late"), "Service.drop = 'late': must be one of 'never', 'expired', 'hopeless'"),
+    (lambda: Fifo(-1), "Fifo.limit = -1: must be a whole number >= 0"),
+    (lambda: Lifo(1.5), "Lifo.limit = 1.5: must be a whole number >= 0"),
+    (lambda: CoDel(0, 1), "CoDel.target = 0: must be a number > 0"),
+    (lambda: Clients(0, 3), "Clients.timeout = 0: must be a number > 0"),
+    (lambda: Clients("3", 3), "Clients.timeout = '3': must be a number > 0"),
+    (lambda: Clients(3, -1), "Clients.retries = -1: must be a whole number >= 0, or inf"),
+    (lambda: Clients(3, 3, budget=.1), "Clients.budget = 0.1: must be of type RetryBudget or None"),
+    (lambda: Clients(3, 3, population=0), "Clients.population = 0: must be a whole number >= 1"),
+    (lambda: Backoff(0), "Backoff.base = 0: must be a number > 0"),
+    (lambda: Backoff(1, .5), "Backoff.factor = 0.5: must be a number >= 1"),
+    (lambda: Backoff(1, cap=.5), "Backoff.cap = 0.5: must be a number >= 1"),
+    (lambda: RetryBudget(1.5), "RetryBudget.ratio = 1.5: must be a number > 0 and <= 1"),
+    (lambda: RetryBudget(.1, 0), "RetryBudget.capacity = 0: must be a number >= 1"),
+    (lambda: Breaker(1.1, 1, 1), "Breaker.failure_ratio = 1.1: must be a number > 0 and <= 1"),
+    (lambda: Breaker(.5, 0, 1), "Breaker.window = 0: must be a number > 0"),
+    (lambda: Load.constant(-1), "Load.rate = -1: must be a number >= 0"),
+    (lambda: Load.spike(20, NAN, 1, 1), "Load.peak = nan: must be a number >= 0"),
+    (lambda: Load.trace([2, 1]), "Load.times: must be in rising order"),
+    (lambda: Trigger.slowdown(1, 1, .5), "Trigger.factor = 0.5: must be a number >= 1"),
+    (lambda: simulate(OK_SERVICE, OK_CLIENTS, OK_LOAD, 0), "duration = 0: must be a number > 0"),
+    (lambda: simulate(OK_SERVICE, OK_CLIENTS, OK_LOAD, 9, seed=-1), "seed = -1: must be a whole number >= 0"),
+    (lambda: theory.erlang_c(0, 1), "workers = 0: must be a whole number >= 1"),
+]
+
+
+@pytest.mark.parametrize("make, message", BAD, ids=[message[:40] for _, message in BAD])
+def test_refused_with_name_value_and_range(make, message):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert str(error.value) == message
+
+
+def test_refused_together():
+    with pytest.raises(ValueError, match="N serial clients make their own arrivals"):
+        simulate(OK_SERVICE, Clients(3, 3, population=5), Load.trace([1]), 9)
+    with pytest.raises(ValueError, match="give a Backoff"):
+        simulate(Service(.5, .01, 5, Fifo(3)), Clients(3, INF), OK_LOAD, 9)
+
+
+SAMPLE = "[service]\nbase_latency = 0.5\nslope = 0.01\nworkers = 50\n[clients]\ntimeout = 3.0\nretries = 3\n[load]\nrate = 20.0\n"
+
+
+@pytest.mark.parametrize("change, line", [
+    (("workers = 50", "worker = 50"), "service.worker: unknown"),
+    (("workers = 50\n", ""), "service.workers: is missing"),
+    (("workers = 50", "workers = 0"), "Service.workers = 0: must be a whole number >= 1"),
+    (("[load]\nrate = 20.0\n", ""), "[load]: this table is missing"),
+    (("rate = 20.0", ""), "load.rate: is missing"),
+    (("retries = 3", "retries = "), "is not TOML"),
+    (("workers = 50", "workers = 50\nqueue = { kind = 'fifi' }"), "service.queue.kind = 'fifi': must be one of"),
+    (("retries = 3", "retries = 3\nbudget = 0.1"), "clients.budget = 0.1: must be a table"),
+])
+def test_a_wrong_file_is_one_clear_line_and_code_2(tmp_path, change, line):
+    file = tmp_path / "service.toml"
+    file.write_text(SAMPLE.replace(*change))
+    done = subprocess.run([sys.executable, "-m", "labkit.metastability", str(file)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert line in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+
+
+def test_a_missing_file():
+    with pytest.raises(ValueError, match="cannot be read"):
+        read("nowhere.toml")
+
+
+def test_the_assessment_of_the_sample(tmp_path):
+    file = tmp_path / "service.toml"
+    file.write_text(SAMPLE)
+    found = assess(*read(file))
+    assert (found.state, found.hidden_capacity, found.safe_queue) == ("vulnerable", 12.5, 100)
+    assert found.shed == pytest.approx(0.375)
+    assert assess(Service(.5, .01, 50, Fifo(80)), OK_CLIENTS, OK_LOAD).state == "healthy"
+    assert assess(OK_SERVICE, OK_CLIENTS, 60).state == "overloaded"
+    assert "simulate it" in str(assess(OK_SERVICE, Clients(3, 3, breaker=Breaker(.5, 1, 5)), 20))
