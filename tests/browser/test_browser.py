@@ -38,6 +38,7 @@ window.watch = (i, limit) => new Promise(done => {
   };
   requestAnimationFrame(tick);
 });
+null;
 """
 
 

@@ -113,7 +113,7 @@ def test_shared_drawings_put_something_on_the_page(draw):
         return "blank"
     drawn = figures.picture(lambda axes: (draw(axes), "text")[1])._repr_mimebundle_()
     assert drawn["text/plain"] == "text"
-    assert len(drawn["image/png"]) > 1.05 * len(figures.picture(blank)._repr_mimebundle_()["image/png"])
+    assert drawn["image/png"] != figures.picture(blank)._repr_mimebundle_()["image/png"]
 
 
 def test_colours_are_distinct():
