@@ -1,6 +1,7 @@
 """Speed as ratios within one run: `make bench`. Nothing here is asserted; machines differ, ratios less so."""
 
 import time
+from functools import partial
 
 import numpy as np
 
@@ -24,8 +25,8 @@ def seconds(work, times):
 def engines():
     for name, load, duration in (("20,000 healthy requests", Load.constant(40), 500),
                                  ("80,000 collapsed attempts", Load.spike(20, 100, 20, 10), 1000)):
-        fast = seconds(lambda: simulate(SERVICE, CLIENTS, load, duration), 5)
-        told = seconds(lambda: tell(SERVICE, CLIENTS, load, duration), 2)
+        fast = seconds(partial(simulate, SERVICE, CLIENTS, load, duration), 5)
+        told = seconds(partial(tell, SERVICE, CLIENTS, load, duration), 2)
         print(f"{name}: fast engine {1000 * fast:.0f} ms, SimPy telling {1000 * told:.0f} ms, "
               f"ratio {told / fast:.1f} x (goal 12)")
 

@@ -75,7 +75,8 @@ def test_refused_together():
         simulate(Service(.5, .01, 5, Fifo(3)), Clients(3, INF), OK_LOAD, 9)
 
 
-SAMPLE = "[service]\nbase_latency = 0.5\nslope = 0.01\nworkers = 50\n[clients]\ntimeout = 3.0\nretries = 3\n[load]\nrate = 20.0\n"
+SAMPLE = ("[service]\nbase_latency = 0.5\nslope = 0.01\nworkers = 50\n"
+          "[clients]\ntimeout = 3.0\nretries = 3\n[load]\nrate = 20.0\n")
 
 
 @pytest.mark.parametrize("change, line", [

@@ -26,7 +26,7 @@ def test_breaker_opens_lets_one_probe_through_and_closes():
 
 def test_breaker_forgets_what_left_the_window():
     breaker = CircuitBreaker(Breaker(0.5, window=1, open_for=5))
-    for i in range(9):
+    for _ in range(9):
         breaker.record(0.0, ok=False)
     breaker.record(2.0, ok=False)
     assert breaker.allows(2.0)
@@ -36,7 +36,7 @@ def test_codel_waits_an_interval_and_then_drops_ever_more_often():
     state = CoDelState(CoDel(target=0.1, interval=1))
     dropped = [t / 10 for t in range(60) if state.drops(t / 10, 0.5)]
     assert dropped[0] == 1.0
-    gaps = [b - a for a, b in zip(dropped, dropped[1:])]
+    gaps = [b - a for a, b in zip(dropped, dropped[1:], strict=False)]
     assert gaps[-1] < gaps[0]
     assert not state.drops(6.0, 0.05) and not state.drops(6.1, 0.5)
 

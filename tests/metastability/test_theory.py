@@ -106,7 +106,8 @@ def test_aws_contention_counts(backoff, calls):
 def test_hysteresis_is_as_wide_as_the_retry_count(retries):
     ratios, downs, ups = [], [], []
     for seed in range(2):
-        run = simulate(replace(SERVICE, queue=Fifo(300)), Clients(3, retries), Load.ramp(2, 54, 20, 4000, 4000), 8030, seed)
+        slow = Load.ramp(2, 54, 20, 4000, 4000)
+        run = simulate(replace(SERVICE, queue=Fifo(300)), Clients(3, retries), slow, 8030, seed)
         load, good, rising = loop(run)
         ups.append(load[rising][np.argmax(good[rising] < 0.5 * load[rising])])
         downs.append(load[~rising][np.argmax(good[~rising] > 0.8 * load[~rising])])
@@ -118,7 +119,8 @@ def test_hysteresis_is_as_wide_as_the_retry_count(retries):
 
 def within(samples, expected, errors=3):
     samples = np.asarray(samples)
-    assert abs(samples.mean() - expected) <= errors * samples.std(ddof=1) / len(samples)**0.5, (samples.mean(), expected)
+    error = samples.std(ddof=1) / len(samples)**0.5
+    assert abs(samples.mean() - expected) <= errors * error, (samples.mean(), expected)
 
 
 SEEDS = range(100, 124)
