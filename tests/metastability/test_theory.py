@@ -152,7 +152,7 @@ def test_mm1_patience(load, patience):
 def test_the_fluid_finds_the_smallest_spike():
     def tips(length):
         flow = theory.fluid(SERVICE, CLIENTS, Load.spike(20, 100, 5, length), 80, 0.04)
-        return flow["goodput"][60:].mean() < 10
+        return flow["goodput"].loc[60:].mean() < 10
     assert theory.smallest_trigger(tips, 8) == pytest.approx(3.13, rel=0.06)    # 50 % point of the simulation
 
 
