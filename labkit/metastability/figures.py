@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from labkit.course.figures import COLORS, band, label, shade
+from labkit.course.figures import COLORS, label, shade
 from labkit.metastability import theory
 from labkit.metastability.run import FATES, LATE, OK, Floats, Run
 
@@ -159,14 +159,6 @@ def recovery_times(axes: Axes, names: Sequence[str], seconds: Sequence[Sequence[
     axes.set_ylim(len(names) - 0.5, -0.9)
     axes.set_xlim(-0.02 * longest, longest * 1.16)
     axes.set_xlabel("seconds from the end of the trigger to recovery")
-
-
-def goodput_over_seeds(axes: Axes, runs: Sequence[Run], text: str, meaning: str = "goodput") -> None:
-    """Median goodput and its middle 90 % over seeds, per second."""
-    time = runs[0].per_second.index.to_numpy() + 0.5
-    band(axes, time, [smooth(run.per_second["goodput"].to_numpy(), 5) for run in runs], COLORS[meaning], text)
-    shade(axes, *runs[0].disturbance)
-    axes.set(xlim=(0, runs[0].duration), xlabel="time (s)", ylabel="goodput (1/s)")
 
 
 def side_by_side(axes: Axes, real: Run, simulated: Run, title: str, top: float) -> None:
