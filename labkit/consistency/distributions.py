@@ -6,13 +6,14 @@ import math
 import random
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from labkit import ranges
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Exponential:
 
     def sf(self, x: npt.ArrayLike) -> Floats:
         """P(delay > x)."""
-        return np.exp(-np.maximum(np.asarray(x, dtype=float), 0) / self.mean)
+        return np.asarray(np.exp(-np.maximum(np.asarray(x, dtype=float), 0) / self.mean))
 
     def one(self, rng: random.Random) -> float:
         return -self.mean * math.log(1.0 - rng.random())
@@ -70,10 +71,10 @@ class Pareto:
 
     def sf(self, x: npt.ArrayLike) -> Floats:
         """P(delay > x)."""
-        return (self.scale / np.maximum(np.asarray(x, dtype=float), self.scale)) ** self.shape
+        return np.asarray((self.scale / np.maximum(np.asarray(x, dtype=float), self.scale)) ** self.shape)
 
     def one(self, rng: random.Random) -> float:
-        return self.scale * (1.0 - rng.random()) ** (-1.0 / self.shape)
+        return self.scale * math.pow(1.0 - rng.random(), -1.0 / self.shape)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def quantile(distribution: Distribution, survival: npt.ArrayLike) -> Floats:
     """The delay (ms) that is exceeded with probability `survival` (0 < survival <= 1)."""
     if isinstance(distribution, Constant):
         return np.full(np.shape(survival), distribution.ms)
-    return np.interp(-np.log(np.asarray(survival, dtype=float)), *_inverse(distribution))
+    return np.asarray(np.interp(-np.log(np.asarray(survival, dtype=float)), *_inverse(distribution)))
 
 
 # Fits of one-way delays at LinkedIn and Yammer: Bailis et al., "Probabilistically Bounded Staleness for Practical

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 from typing import TypeVar
 
@@ -233,6 +233,6 @@ def _history(clients: tuple[Client, ...], writers: int) -> list[Operation]:
     return history
 
 
-@lru_cache(maxsize=None)
+@cache
 def _linearizable(clients: tuple[Client, ...], writers: int) -> bool:
     return linearizable(_history(clients, writers)).ok is not False

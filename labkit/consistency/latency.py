@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from labkit import ranges
 from labkit.consistency.distributions import Constant, Distribution, Exponential, quantile
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[Any]
 POINTS = 1 << 17
 
 
@@ -27,12 +29,12 @@ class OrderStatistic:
 
     def cdf(self, x: npt.ArrayLike) -> Floats:
         """P(k-th smallest <= x), x in ms."""
-        return np.interp(np.asarray(x, dtype=float), self.x, self.below, left=0.0, right=1.0)
+        return np.asarray(np.interp(np.asarray(x, dtype=float), self.x, self.below, left=0.0, right=1.0))
 
     def quantile(self, q: float) -> float:
         """The delay (ms) within which a share q (0 to 1) of the operations finishes."""
         ranges.number("q", q, 0, 1)
-        return float(self.x[min(np.searchsorted(self.below, q), len(self.x) - 1)])
+        return float(self.x[min(int(np.searchsorted(self.below, q)), len(self.x) - 1)])
 
 
 def order_statistic(n: int, k: int, *legs: Distribution) -> OrderStatistic:
@@ -72,14 +74,14 @@ def at_least(n: int, k: int, p: npt.ArrayLike) -> Floats:
     return np.asarray(sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1)))
 
 
-def _sum(legs: list[Distribution]) -> tuple[Floats, Floats]:
+def _sum(legs: Sequence[Distribution]) -> tuple[Floats, Floats]:
     """Delays and their survival for the sum of independent legs."""
     top = sum(float(quantile(leg, 1e-7)) for leg in legs)
     if len(legs) == 1:
         x = np.concatenate([[0.0], np.geomspace(top * 1e-8, top, POINTS - 1)])
         return x, legs[0].sf(x)
     x = np.linspace(0, top, POINTS)
-    spectrum: Floats | complex = 1.0
+    spectrum: Any = 1.0
     for leg in legs:
         mass = np.diff(1 - leg.sf(x), prepend=0.0)
         spectrum = spectrum * np.fft.rfft(mass, 2 * POINTS)

