@@ -1,0 +1,13 @@
+"""CAP and PACELC: what consistency costs, what partitions take away, and how to prove what you got."""
+
+from labkit.consistency import distributions, history, latency, protocols, real, staleness
+from labkit.consistency.explore import Counterexample, Proof, explore
+from labkit.consistency.history import Operation
+from labkit.consistency.linearizability import Verdict, linearizable
+from labkit.consistency.run import Run
+from labkit.consistency.simulate import simulate
+from labkit.consistency.store import Network, Partition, Store, Workload
+
+__all__ = ["Counterexample", "Network", "Operation", "Partition", "Proof", "Run", "Store", "Verdict", "Workload",
+           "distributions", "explore", "history", "latency", "linearizable", "protocols", "real", "simulate",
+           "staleness"]

@@ -1,0 +1,128 @@
+"""The drawings of part 2, made from the parts of `course.figures`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from labkit.consistency.explore import Counterexample
+from labkit.consistency.history import READS, Operation
+from labkit.consistency.linearizability import Verdict
+from labkit.consistency.run import Run
+from labkit.course.figures import COLORS, label, shade, space_time
+
+WRONG = COLORS["wasted"]
+
+
+def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None = None,
+            window: tuple[float, float] | None = None, unit: str = "ms") -> None:
+    """Calls as bars, one lane per process, with what was written or read; the blocking call of `verdict` in red.
+
+    A call that never came back runs to the right edge, hatched.
+    """
+    calls = [o for o in operations if window is None or (o.returned >= window[0] and o.invoked <= window[1])]
+    lanes = {process: i for i, process in enumerate(sorted({o.process for o in calls}, key=str))}
+    start, stop = window or _extent(calls)
+    for o in calls:
+        lane, end = lanes[o.process], min(o.returned, stop)
+        reads = o.kind in READS
+        blocking = verdict is not None and o == verdict.blocking
+        color = WRONG if blocking else COLORS["simulated"] if reads else COLORS["attempts"]
+        axes.barh(lane, end - o.invoked, left=o.invoked, height=0.62, color=color, alpha=0.85, lw=1,
+                  hatch="////" if o.crashed else None, edgecolor="white")
+        text = f"r {_short(o.result)}" if reads else f"{o.kind[0]} {_short(o.args[-1])}"
+        axes.text(max(o.invoked, start) + 0.004 * (stop - start), lane, text, va="center", fontsize=8, clip_on=True,
+                  color="white" if reads or blocking else "black")
+    axes.set_yticks(range(len(lanes)), [f"process {name}" if isinstance(name, int) else str(name) for name in lanes])
+    axes.set_ylim(len(lanes) - 0.4, -0.6)
+    axes.set_xlim(start, stop)
+    axes.set_xlabel(f"time ({unit})")
+    axes.grid(axis="y", visible=False)
+
+
+def _extent(calls: Sequence[Operation]) -> tuple[float, float]:
+    ends = [o.returned for o in calls if o.returned < math.inf] + [o.invoked for o in calls]
+    start, stop = min(o.invoked for o in calls), max(ends)
+    return start, stop + 0.06 * (stop - start or 1)
+
+
+def _short(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def counterexample(axes: Axes, found: Counterexample) -> None:
+    """The shortest violating order as a space-time diagram: clients above, replicas below, time in steps."""
+    clients = list(dict.fromkeys(move.call for move in found.moves))
+    lanes = [f"{'write' if name.startswith('w') else 'read'} {name}" for name in clients]
+    lanes += [f"replica {i}" for i in range(found.n)]
+    lane = dict(zip(clients, lanes, strict=False))
+    events, messages = [], []
+    sent: dict[str, int] = {}                               # call -> step at which it last sent something
+    answered: dict[tuple[str, int], int] = {}
+    for step, move in enumerate(found.moves, 1):
+        here = lane[move.call] if move.replica is None else f"replica {move.replica}"
+        text = {"calls": "", "answers": str(move.value), "stores": f"={move.value}", "repairs": "write back",
+                "returns": str(move.value) if not move.call.startswith("w") else "done"}[move.what]
+        events.append((here, float(step), text))
+        if move.replica is not None:
+            messages.append((lane[move.call], float(sent[move.call]), here, float(step), False))
+            answered[move.call, move.replica] = step
+        else:
+            messages += [(f"replica {i}", float(answered[move.call, i]), here, float(step), False) for i in move.used]
+            sent[move.call] = step
+    space_time(axes, lanes, events, messages, "steps")
+
+
+def sides(axes: Sequence[Axes], run: Run) -> None:
+    """Every call as a dot, time against latency, one picture per side of the partition."""
+    stale = {(o.process, o.invoked) for o in run.stale_reads}
+    for ax, side in zip(axes, ("majority", "minority"), strict=True):
+        for kind, color in (("ok", COLORS["goodput"]), ("stale", COLORS["attempts"]), ("failed", WRONG)):
+            dots = [(a.invoked / 1000, a.ended - a.invoked) for a in run.attempts if a.side == side
+                    and kind == ("failed" if not a.ok else "stale" if (a.process, a.invoked) in stale else "ok")]
+            if dots:
+                x, y = zip(*dots, strict=True)
+                ax.scatter(x, y, s=8 if kind == "ok" else 12, color=color, lw=0, label=kind)
+        if run.partition:
+            shade(ax, run.partition.start / 1000, min(run.partition.heal, run.duration) / 1000, "partition")
+        ax.set_yscale("log")
+        ax.set(xlim=(0, run.duration / 1000), ylim=(0.3, 3000), xlabel="time (s)", ylabel="latency (ms)")
+        ax.set_title(f"clients on the {side} side")
+    for text, height, color in (("answered", 0.9, COLORS["goodput"]), ("stale", 0.82, COLORS["attempts"]),
+                                ("failed", 0.74, WRONG)):
+        axes[0].text(0.02, height, text, transform=axes[0].transAxes, color=color, fontsize=8.5, fontweight="bold")
+
+
+def visibility(axes: Axes, t: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], error: float = 0.0) -> None:
+    """P(fresh) against the wait after a commit, one labelled line each."""
+    palette = [COLORS["simulated"], COLORS["attempts"], COLORS["goodput"], COLORS["real"]]
+    for (name, p), color in zip(curves.items(), palette, strict=False):
+        line = np.asarray(p)
+        axes.plot(np.asarray(t), line, color=color)
+        if error:
+            axes.fill_between(np.asarray(t), line - error, line + error, color=color, alpha=0.2, lw=0)
+        label(axes, float(np.asarray(t)[len(line) // 3]), float(line[len(line) // 3]) - 0.05, name, color)
+    axes.set(ylim=(0, 1.02), xlabel="wait after the commit (ms)", ylabel="P(fresh)")
+
+
+def pacelc(axes: Axes, settings: Sequence[Mapping[str, Any]]) -> None:
+    """One dot a setting: latency without a partition, availability during one, and how often it is linearizable.
+
+    Each has name, latency (ms), availability (0 to 1) and violations (share of histories that are not linearizable).
+    """
+    for i, row in enumerate(settings):
+        bad = float(row["violations"])
+        color = COLORS["goodput"] if bad == 0 else WRONG if bad > 0.5 else COLORS["attempts"]
+        axes.plot(row["latency"], row["availability"], "o", color=color, ms=8)
+        axes.annotate(row["name"], (row["latency"], row["availability"]), (6, 5 if i % 2 else -11),
+                      textcoords="offset points", fontsize=8)
+    axes.set(xlabel="mean read latency, no partition (ms)", ylabel="availability in a partition")
+    axes.set_ylim(0, 1.08)
+    for text, y, color in (("always linearizable", 0.16, COLORS["goodput"]), ("sometimes not", 0.1, COLORS["attempts"]),
+                           ("mostly not", 0.04, WRONG)):
+        axes.text(0.98, y, text, transform=axes.transAxes, color=color, fontsize=8.5, fontweight="bold", ha="right")
