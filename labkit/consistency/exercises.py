@@ -10,7 +10,7 @@ from labkit.consistency.latency import exponential_mean, order_statistic
 from labkit.consistency.linearizability import linearizable
 from labkit.consistency.simulate import simulate
 from labkit.consistency.staleness import pbs
-from labkit.consistency.store import Network, Store, Workload, round_trip
+from labkit.consistency.store import Network, Workload, round_trip
 from labkit.course.quiz import Exercise, close_to
 
 # ------------------------------------------------------------------------------------------------ 20

@@ -41,10 +41,10 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """The record of one experiment; times in ms. `lost_writes`: acknowledged writes that nobody can ever read.
+    """The record of one experiment; times in ms.
 
-    A write is lost if it was acknowledged and yet no replica ever took it, because each already had a value whose
-    write was over before this one began (a wrong clock), or because it only ever reached stand-ins.
+    lost_writes: acknowledged writes that the store puts before a write that was over when they began. A replica that
+    has the older value refuses the newer one, or goes back from it: somebody's clock was wrong.
     """
 
     store: Store

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import random
+from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from labkit import ranges
@@ -41,20 +43,18 @@ class _Call:
     kind: str
     began: float
     value: int | None = None
+    tag: Tag = NOTHING
     over: bool = False
 
 
 @dataclass(eq=False)
 class _Replica:
-    """What a replica, or a stand-in, holds; and which values it ever took."""
+    """What a replica, or a stand-in, holds."""
 
     version: Version = EMPTY
-    taken: set[int | None] = field(default_factory=set)
 
     def store(self, version: Version) -> None:
-        if version[0] > self.version[0]:
-            self.version = version
-            self.taken.add(version[1])
+        self.version = max(self.version, version, key=lambda v: v[0])
 
 
 class _World:
@@ -76,7 +76,7 @@ class _World:
         self.values = 0
         self.calls_left = workload.operations
         self.attempts: list[Attempt] = []
-        self.losers: list[tuple[_Call, float]] = []         # acknowledged writes and when
+        self.written: list[tuple[_Call, float]] = []        # acknowledged writes and when
 
     # ------------------------------------------------------------------------------------------ time and messages
     def at(self, time: float, act: Callable[..., None], *values: Any) -> None:
@@ -152,7 +152,7 @@ class _World:
         if not ok:
             self.process[client] += self.workload.clients   # a process with an open call cannot make another
         elif call.kind == "write":
-            self.losers.append((call, self.now))
+            self.written.append((call, self.now))
         self.at(self.now - self.workload.think * math.log(1.0 - self.rng.random()), self.next_call, client)
 
     def give_up(self, call: _Call) -> None:
@@ -164,6 +164,7 @@ class _World:
         clock = call.began + self.offset[call.client]
 
         def spread(tag: Tag) -> None:
+            call.tag = tag
             self.send(call.client, (tag, call.value), range(self.store.n), self.store.w,
                       lambda: self.finish(call, call.value))
 
@@ -224,10 +225,13 @@ class _World:
 
     # ------------------------------------------------------------------------------------------ afterwards
     def lost(self) -> tuple[Operation, ...]:
-        """Acknowledged writes that no replica ever took, unless a write that overlapped them was simply faster."""
-        taken = set().union(*(replica.taken for replica in self.replicas))
-        ends = {call.value: end for call, end in self.losers}
-        begins = {call.value: call.began for call, _ in self.losers}
-        return tuple(Operation(call.client, "write", (call.value,), None, call.began, end)
-                     for call, end in self.losers if call.value not in taken
-                     and not any(begins[v] < end and call.began < ends[v] for v in taken if v in ends))
+        """Acknowledged writes that the store orders before a write that was over when they began."""
+        done = sorted(self.written, key=lambda pair: pair[1])
+        ends = [end for _, end in done]
+        newest = list(itertools.accumulate((call.tag for call, _ in done), max))
+        lost = []
+        for call, end in self.written:
+            before = bisect_right(ends, call.began)
+            if before and newest[before - 1] > call.tag:
+                lost.append(Operation(call.client, "write", (call.value,), None, call.began, end))
+        return tuple(lost)
