@@ -98,14 +98,15 @@ def sides(axes: Sequence[Axes], run: Run) -> None:
         axes[0].text(0.02, height, text, transform=axes[0].transAxes, color=color, fontsize=8.5, fontweight="bold")
 
 
-def visibility(axes: Axes, t: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], error: float = 0.0) -> None:
-    """P(fresh) against the wait after a commit, one labelled line each."""
+def visibility(axes: Axes, t: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike],
+               error: npt.ArrayLike | None = None) -> None:
+    """P(fresh) against the wait after a commit (ms), one labelled line each, with a band of `error` each way."""
     palette = [COLORS["simulated"], COLORS["attempts"], COLORS["goodput"], COLORS["real"]]
     for (name, p), color in zip(curves.items(), palette, strict=False):
         line = np.asarray(p)
         axes.plot(np.asarray(t), line, color=color)
-        if error:
-            axes.fill_between(np.asarray(t), line - error, line + error, color=color, alpha=0.2, lw=0)
+        if error is not None:
+            axes.fill_between(np.asarray(t), line - error, line + error, color=color, alpha=0.25, lw=0)
         label(axes, float(np.asarray(t)[len(line) // 3]), float(line[len(line) // 3]) - 0.05, name, color)
     axes.set(ylim=(0, 1.02), xlabel="wait after the commit (ms)", ylabel="P(fresh)")
 
