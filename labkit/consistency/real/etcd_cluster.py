@@ -156,7 +156,7 @@ class Etcd(System):
             return Client(self, node, key, patience, self.processes)
 
     # ------------------------------------------------------------------------------------------ experiments
-    def latencies(self, delays: Sequence[float] = (0, 10, 25), repeat: int = 9) -> list[dict[str, Any]]:
+    def latencies(self, delays: Sequence[float] = (0, 10, 25), repeat: int = 5) -> list[dict[str, Any]]:
         """Median latency (ms) of writes and both kinds of read, at the leader and at a follower, by link delay."""
         rows = []
         for delay in delays:

@@ -114,7 +114,7 @@ class Postgres(System):
         self.proxy.cut([])
 
     # ------------------------------------------------------------------------------------------ experiments
-    def levels(self, repeat: int = 7) -> list[dict[str, Any]]:
+    def levels(self, repeat: int = 5) -> list[dict[str, Any]]:
         """For each level: median ms of a commit, share of reads at the standby just after that are stale, and
         whether a commit is answered while the standby is cut off."""
         rows = []
