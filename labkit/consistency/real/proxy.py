@@ -32,9 +32,11 @@ class Proxy:
     def __init__(self, targets: Sequence[int]):
         self.targets, self.delay = list(targets), 0.0
         self.ports: list[int] = []
+        self.servers: list[asyncio.Server] = []
         self.names: dict[str, int] = {}                 # what a peer calls itself -> its number
         self.cuts: set[frozenset[int | None]] = set()
         self.connections: set[_Connection] = set()
+        self.closing = False
         self.loop = asyncio.new_event_loop()
         ready = threading.Event()
         self.thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
@@ -64,17 +66,19 @@ class Proxy:
         async def listen() -> None:
             for target in range(len(self.targets)):
                 server = await asyncio.start_server(self._handler(target), "127.0.0.1", 0)
+                self.servers.append(server)
                 self.ports.append(server.sockets[0].getsockname()[1])
 
         self.loop.run_until_complete(listen())
         ready.set()
         self.loop.run_forever()
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        self.loop.run_until_complete(asyncio.sleep(0))
+        self.closing = True
+        for server in self.servers:
+            server.close()
         for connection in list(self.connections):
             connection.drop()
-        self.loop.run_until_complete(asyncio.sleep(0))
+        if tasks := asyncio.all_tasks(self.loop):       # they end by themselves: their sockets are gone
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=2))
         self.loop.close()
 
     def _handler(self, target: int):  # type: ignore[no-untyped-def]  # asyncio's own callback type is not exported
@@ -97,7 +101,7 @@ class Proxy:
         return handle
 
     def _is_cut(self, connection: _Connection) -> bool:
-        return frozenset((self.names.get(connection.name), connection.target)) in self.cuts
+        return self.closing or frozenset((self.names.get(connection.name), connection.target)) in self.cuts
 
     async def _pump(self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                     listen: bool) -> None:
