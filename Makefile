@@ -22,6 +22,7 @@ lint: $(VENV)/test.done
 
 bench: $(VENV)/test.done
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python -m tests.bench.bench_consistency
 
 notebooks: $(VENV)/test.done
 	$(BIN)/python tests/refresh_notebooks.py $(NB)
@@ -40,7 +41,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/lab.done: $(VENV)/bin/python pyproject.toml
-	@echo "installing the course into $(VENV) (about 350 MB, once) ..."
+	@echo "installing the course into $(VENV) (about 400 MB, once) ..."
 	$(PIP) -e '.[lab]'
 	@touch $@
 

@@ -11,6 +11,7 @@ from labkit.course import panel as panels
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TOPICS = ("metastability", "consistency")
 ALL = LESSONS + sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 
 
@@ -104,6 +105,10 @@ def test_nothing_below_imports_what_is_above():
     for file in (ROOT / "labkit").rglob("*.py"):
         text = file.read_text()
         if file.parent.name in ("labkit", "course"):
-            assert "labkit.metastability" not in text, file
-        if file.parent.name == "metastability" and file.name not in ("figures.py", "exercises.py"):
-            assert not re.search(r"import (matplotlib|ipywidgets)|labkit.course", text), file
+            assert not re.search(r"labkit\.(" + "|".join(TOPICS) + ")", text), file
+        topic = file.relative_to(ROOT / "labkit").parts[0]
+        if topic in TOPICS:
+            others = [other for other in TOPICS if other != topic]
+            assert not re.search(r"labkit\.(" + "|".join(others) + ")", text), file
+            if file.name not in ("figures.py", "exercises.py"):
+                assert not re.search(r"import (matplotlib|ipywidgets)|labkit.course", text), file

@@ -22,7 +22,8 @@ class Operation:
     process: who called; a process makes one call at a time, and none after one that never came back.
     kind, args: "read" (), "write" (value,), "cas" (expected, new); for key-value stores "get" (key,),
     "put" (key, value), "append" (key, value). result: the value read; for a cas True, False (the register did not
-    hold `expected`: an observation like a read), or None if its outcome is unknown; for other kinds ignored.
+    hold `expected`: an observation like a read), or None if it was done but its outcome is unknown; for other kinds
+    ignored.
     returned: `math.inf` if the call never came back: then it took effect some time after `invoked`, or never, and
     its result counts as unknown.
     """

@@ -40,6 +40,7 @@ class _Call:
     """A call under way."""
 
     client: int
+    process: int
     kind: str
     began: float
     value: int | None = None
@@ -138,7 +139,8 @@ class _World:
         if self.calls_left <= 0 or self.now >= self.duration:
             return
         self.calls_left -= 1
-        call = _Call(client, "write" if self.rng.random() < self.workload.write_ratio else "read", self.now)
+        kind = "write" if self.rng.random() < self.workload.write_ratio else "read"
+        call = _Call(client, self.process[client], kind, self.now)
         self.at(self.now + self.workload.timeout, self.give_up, call)
         (self.write if call.kind == "write" else self.read)(call)
 
@@ -148,7 +150,7 @@ class _World:
         call.over = True
         client = call.client
         side = "minority" if self.side[client % self.store.n] else "majority"
-        self.attempts.append(Attempt(self.process[client], call.kind, value, call.began, self.now, ok, side))
+        self.attempts.append(Attempt(call.process, call.kind, value, call.began, self.now, ok, side))
         if not ok:
             self.process[client] += self.workload.clients   # a process with an open call cannot make another
         elif call.kind == "write":
@@ -233,5 +235,5 @@ class _World:
         for call, end in self.written:
             before = bisect_right(ends, call.began)
             if before and newest[before - 1] > call.tag:
-                lost.append(Operation(call.client, "write", (call.value,), None, call.began, end))
+                lost.append(Operation(call.process, "write", (call.value,), None, call.began, end))
         return tuple(lost)

@@ -1,0 +1,70 @@
+"""Stale reads and session guarantees on histories worked out by hand; files; the command."""
+
+import math
+
+import pytest
+
+from labkit import files
+from labkit.consistency import Operation, history, linearizable
+from labkit.consistency.__main__ import main
+
+
+def w(process, value, begin, end):
+    return Operation(process, "write", (value,), None, begin, end)
+
+
+def r(process, value, begin, end):
+    return Operation(process, "read", (), value, begin, end)
+
+
+def test_a_read_is_stale_only_if_its_value_was_overwritten_before_it_began():
+    stale = r(3, 1, 6, 7)
+    calls = [w(1, 1, 0, 1), w(2, 2, 2, 5), r(3, 1, 3, 4), stale, r(4, 2, 6, 7)]
+    assert history.stale_reads(calls) == [stale]
+    assert history.stale_reads([w(1, 1, 0, 5), w(2, 2, 1, 4), r(3, 1, 6, 7)]) == []     # the writes overlap
+    assert history.stale_reads([w(1, 1, 0, math.inf), w(2, 2, 1, 4), r(3, 1, 6, 7)]) == []      # it may come late
+    assert len(history.stale_reads([w(1, 1, 0, 1), r(2, None, 2, 3)])) == 1
+    with pytest.raises(ValueError, match="two writes have the same value"):
+        history.stale_reads([w(1, 1, 0, 1), w(1, 1, 2, 3)])
+
+
+@pytest.mark.parametrize("name, calls", [
+    ("read your writes", [w(1, 1, 0, 1), r(1, None, 2, 3)]),
+    ("monotonic reads", [w(1, 1, 0, 9), r(2, 1, 1, 2), r(2, None, 3, 4)]),
+    ("monotonic writes", [w(1, 1, 0, 1), w(1, 2, 2, 3), r(2, 2, 4, 5), r(2, None, 6, 7)]),
+    ("writes follow reads", [w(1, 1, 0, 1), r(2, 1, 2, 3), w(2, 2, 4, 5), r(3, 2, 6, 7), r(3, None, 8, 9)]),
+])
+def test_each_session_guarantee_has_a_history_that_breaks_it(name, calls):
+    assert history.session_violations(calls)[name] == 1
+    assert not any(history.session_violations(calls[:-1]).values())
+
+
+def test_what_was_dumped_is_loaded(tmp_path):
+    calls = [w(1, 5, 0, 2.5), r("ann", None, 3, 4), Operation(1, "cas", (5, 6), None, 5, math.inf)]
+    history.dump(calls, tmp_path / "h.jsonl")
+    assert history.load(tmp_path / "h.jsonl") == calls
+
+
+@pytest.mark.parametrize("line, problem", [
+    ("{", "JSONDecodeError"), ('{"process": 1}', "KeyError: 'returned'"), ("[1, 2]", "TypeError"), ("7", "TypeError")])
+def test_a_bad_line_is_named(line, problem):
+    with pytest.raises(ValueError, match="^pasted, line 3: one JSON object with process, kind") as error:
+        history.parse("# comment\n\n" + line, "pasted")
+    assert problem in str(error.value)
+
+
+def test_the_command(tmp_path, capsys):
+    assert main([str(files.data("etcd_stale_read.jsonl"))]) == 1
+    assert capsys.readouterr().out.startswith("NOT linearizable: no order explains process 25: read() = 1")
+    history.dump([w(1, 1, 0, 1), r(2, 1, 2, 3)], tmp_path / "fine.jsonl")
+    assert main([str(tmp_path / "fine.jsonl")]) == 0
+    assert main([str(tmp_path / "fine.jsonl"), "--model", "kv"]) == 2
+    assert "kind must be one of 'get', 'put', 'append'" in capsys.readouterr().err
+    assert main([str(tmp_path / "missing.jsonl")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_sample_is_a_real_stale_read():
+    calls = history.load(files.data("etcd_stale_read.jsonl"))
+    assert [read.result for read in history.stale_reads(calls)] == [1]
+    assert linearizable(calls).blocking == history.stale_reads(calls)[0]
