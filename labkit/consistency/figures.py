@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from labkit.consistency.explore import Counterexample
 from labkit.consistency.history import READS, Operation
 from labkit.consistency.linearizability import Verdict
 from labkit.consistency.run import Run
+from labkit.consistency.staleness import Staleness
 from labkit.course.figures import COLORS, label, shade, space_time
 
 WRONG = COLORS["wasted"]
@@ -98,17 +98,26 @@ def sides(axes: Sequence[Axes], run: Run) -> None:
         axes[0].text(0.02, height, text, transform=axes[0].transAxes, color=color, fontsize=8.5, fontweight="bold")
 
 
-def visibility(axes: Axes, t: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike],
-               error: npt.ArrayLike | None = None) -> None:
-    """P(fresh) against the wait after a commit (ms), one labelled line each, with a band of `error` each way."""
-    palette = [COLORS["simulated"], COLORS["attempts"], COLORS["goodput"], COLORS["real"]]
-    for (name, p), color in zip(curves.items(), palette, strict=False):
-        line = np.asarray(p)
-        axes.plot(np.asarray(t), line, color=color)
-        if error is not None:
-            axes.fill_between(np.asarray(t), line - error, line + error, color=color, alpha=0.25, lw=0)
-        label(axes, float(np.asarray(t)[len(line) // 3]), float(line[len(line) // 3]) - 0.05, name, color)
-    axes.set(ylim=(0, 1.02), xlabel="wait after the commit (ms)", ylabel="P(fresh)")
+def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
+    """Left: P(fresh) against the wait after a commit, 0 to `span` ms, with one standard error each way.
+
+    Right: what it costs, the latency of reads and writes by percentile.
+    """
+    left, right = axes
+    t = np.linspace(0, span, 200)
+    fresh, error = got.p_fresh(t), got.p_error(t)
+    left.fill_between(t, fresh - error, fresh + error, color=COLORS["simulated"], alpha=0.25, lw=0)
+    left.plot(t, fresh, color=COLORS["simulated"])
+    left.axhline(0.999, color="black", lw=0.8)
+    label(left, 0.98 * span, 0.93, "99.9 %", "black", ha="right")
+    left.set(xlim=(0, span), ylim=(0, 1.02), xlabel="wait after the commit (ms)", ylabel="P(fresh)")
+    shares = np.array([0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999])
+    for name, times, color, height in (("reads", got.read, "simulated", 0.9), ("writes", got.write, "attempts", 0.82)):
+        right.plot(1 / (1 - shares), np.quantile(times, shares), "o-", color=COLORS[color], ms=3)
+        right.text(0.03, height, name, transform=right.transAxes, color=COLORS[color], fontweight="bold", fontsize=8.5)
+    right.set(xscale="log", yscale="log", xlim=(1, 1200), ylim=(0.1, 4000), ylabel="latency (ms)",
+              xlabel="share of the calls")
+    right.set_xticks([2, 10, 100, 1000], ["50 %", "90 %", "99 %", "99.9 %"])
 
 
 def pacelc(axes: Axes, settings: Sequence[Mapping[str, Any]]) -> None:
