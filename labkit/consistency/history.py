@@ -43,8 +43,8 @@ class Operation:
     def __str__(self) -> str:
         inside = ", ".join(map(repr, self.args))
         answer = "" if self.crashed else f" = {self.result!r}" if self.kind in (*READS, "cas") else ""
-        end = "never" if self.crashed else f"{self.returned:.10g}"
-        return f"process {self.process}: {self.kind}({inside}){answer} [{self.invoked:.10g}, {end}]"
+        begin, end = (f"{round(time, 3):.12g}" for time in (self.invoked, self.returned))
+        return f"process {self.process}: {self.kind}({inside}){answer} [{begin}, {'never' if self.crashed else end}]"
 
 
 def validate(history: Iterable[Operation], model: str = "register") -> list[Operation]:

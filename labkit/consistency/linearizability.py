@@ -44,8 +44,7 @@ class Verdict:
         if self.ok is None:
             return f"unknown: {self.operations} operations, budget spent by {self.engine}"
         where = "" if self.key is None else f", key {self.key!r}"
-        return (f"NOT linearizable{where}: no order explains {self.blocking}"
-                f" (the {len(self.prefix)} operations before it can be ordered)")
+        return f"NOT linearizable{where}: after {len(self.prefix)} operations no order explains {self.blocking}"
 
 
 def linearizable(history: Iterable[Operation], model: str = "register", budget_s: float = 30.0) -> Verdict:
