@@ -51,7 +51,7 @@ def order_statistic(n: int, k: int, *legs: Distribution) -> OrderStatistic:
     ranges.whole("n", n, 1)
     ranges.whole("k", k, 1, n)
     legs = legs or (Exponential(1.0),)
-    shift = sum(leg.ms for leg in legs if isinstance(leg, Constant))
+    shift = float(sum(leg.ms for leg in legs if isinstance(leg, Constant)))
     moving = [leg for leg in legs if not isinstance(leg, Constant)]
     if not moving:
         return OrderStatistic(n, k, np.array([shift, shift]), np.array([1.0, 1.0]), shift)
