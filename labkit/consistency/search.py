@@ -2,12 +2,13 @@
 
 Wing & Gong, "Testing and Verifying Concurrent Objects" (JPDC 1993), with the memory of Lowe, "Testing for
 linearizability" (2017), section 3, over a doubly linked list of events. Three exact short cuts: a call that only
-looks is ordered as soon as it fits; crashed calls that do the same are ordered by age; `Task.next_get`.
+looks is ordered as soon as it fits; crashed calls that do the same are ordered by age; `Task.next_get`. And a hint
+that costs no exactness: towards the call that returns next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from labkit.consistency.history import Operation
@@ -46,36 +47,57 @@ class _Search:
         self.first_get = 0
 
     def run(self) -> list[int] | None:
-        head = len(self.events)
-        seen = set()
-        entry = self.next[head]
+        seen: dict[Any, list[int]] = {}             # configuration -> crashed calls it had used up
+        choices = [self.candidates()] if self.left else []
         while self.left:
-            i, back = self.events[entry]
-            if not back:
+            for entry in choices[-1]:
                 self.meter.step()
-                state = self.try_call(i)
-                if state is not IMPOSSIBLE:
-                    before = self.state
-                    self.take(entry, state)
-                    key = self.key()
-                    if key not in seen:
-                        seen.add(key)
-                        self.meter.remember(key[1] | key[2], state)
-                        self.trail.append((entry, before))
-                        entry = self.next[head]
-                        continue
-                    self.put_back(entry, before)
-                entry = self.next[entry]
-            else:                                       # this call has returned and is not in order: go back
-                while True:
-                    if not self.trail:
-                        return None
-                    entry, before = self.trail.pop()
-                    self.put_back(entry, before)
-                    if not self.looks[self.events[entry][0]]:
-                        break                           # a look had no alternative worth trying
-                entry = self.next[entry]
+                state, before = self.try_call(self.events[entry][0]), self.state
+                if state is IMPOSSIBLE:
+                    continue
+                self.take(entry, state)
+                key = self.key()
+                tried = seen.setdefault(key, [])
+                if any(used & self.ghosts == used for used in tried):
+                    self.put_back(entry, before)        # with these and more still to use there was no way either
+                    continue
+                tried.append(self.ghosts)
+                self.meter.remember(key[1] | self.ghosts, state)
+                self.trail.append((entry, before))
+                if self.left:
+                    choices.append(self.candidates())
+                break
+            else:
+                choices.pop()
+                if not self.trail:
+                    return None
+                self.put_back(*self.trail.pop())
         return self.order
+
+    def candidates(self) -> Iterator[int]:
+        """Entries of the calls that may come next, the promising ones first.
+
+        They are those called before the first return still in the list. That return is the deadline: its call, or
+        what writes the value it saw, is tried first. A call that only looks and fits needs no alternative.
+        """
+        entry, found = self.next[len(self.events)], []
+        calls = self.task.calls
+        while not self.events[entry][1]:
+            i = self.events[entry][0]
+            if self.looks[i] and self.task.apply(self.state, calls[i]) is not IMPOSSIBLE:
+                return iter([entry])
+            found.append(entry)
+            entry = self.next[entry]
+        due = self.events[entry][0]
+        wanted = calls[due].args[0] if calls[due].kind == "cas" else calls[due].result
+        wanted = None if wanted == self.state else wanted
+
+        def rank(entry: int) -> tuple[bool, bool, int]:
+            i = self.events[entry][0]
+            helps = i == due or (wanted is not None and not self.looks[i] and calls[i].args[-1] == wanted)
+            return not helps, calls[i].crashed, self.return_at[i]
+
+        return iter(sorted(found, key=rank))
 
     def try_call(self, i: int) -> Any:
         """The state if call i comes next, or IMPOSSIBLE if it cannot, or need not."""
@@ -94,10 +116,10 @@ class _Search:
                 return IMPOSSIBLE
         return state
 
-    def key(self) -> tuple[int, int, int, Any]:
-        """The configuration: how many of the oldest calls are ordered, which after those, ghosts, and the state."""
+    def key(self) -> tuple[int, int, Any]:
+        """The configuration: how many of the oldest calls are ordered, which after those, and the state."""
         whole = (~self.done & (self.done + 1)).bit_length() - 1
-        return whole, self.done >> whole, self.ghosts, self.state
+        return whole, self.done >> whole, self.state
 
     def take(self, entry: int, state: Any) -> None:
         i = self.events[entry][0]
