@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 from labkit.consistency.real import etcd_cluster, postgres_standby, redis_replicas
-from labkit.consistency.real.etcd_cluster import Client, Etcd, Observation, Unavailable
+from labkit.consistency.real.etcd_client import Client, Unavailable
+from labkit.consistency.real.etcd_cluster import Etcd, Observation
 from labkit.consistency.real.postgres_standby import Postgres
 from labkit.consistency.real.recorded import Recorded
 from labkit.consistency.real.redis_replicas import Redis

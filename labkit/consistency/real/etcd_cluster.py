@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
 import importlib.util
 import itertools
-import json
-import math
 import random
 import shutil
 import statistics
@@ -23,16 +19,12 @@ from typing import Any
 
 from labkit import ranges
 from labkit.consistency.history import Operation
+from labkit.consistency.real.etcd_client import PATIENCE, Client, Notebook, Unavailable
 from labkit.consistency.real.programs import Program, System, folder, free_port
 from labkit.consistency.real.proxy import Proxy
 
 HEARTBEAT, ELECTION = 50, 500       # ms
-PATIENCE = 1.0                      # s, of a client
 READS = ("linearizable", "serializable")
-
-
-class Unavailable(Exception):
-    """The node did not answer in time, or said that it cannot."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +66,10 @@ class Etcd(System):
         ranges.number("link_delay", link_delay, 0, 200)
         self.program, self.nodes = program, nodes
         self._delay = link_delay
-        self.history: list[Operation] = []
-        self.lock = threading.Lock()
-        self.processes = 0
+        self.notebook = Notebook()
 
     # ------------------------------------------------------------------------------------------ life
     def start(self) -> None:
-        self.began = time.perf_counter()
         version = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
         self.label = f"etcd {version.split()[2]}, {self.nodes} real nodes on loopback"
         self.ports = [free_port() for _ in range(self.nodes)]
@@ -120,6 +109,11 @@ class Etcd(System):
 
     # ------------------------------------------------------------------------------------------ faults
     @property
+    def history(self) -> list[Operation]:
+        """What all clients saw so far, times in ms since the cluster was made."""
+        return self.notebook.history
+
+    @property
     def followers(self) -> list[int]:
         return [i for i in range(self.nodes) if i != self.leader]
 
@@ -151,9 +145,7 @@ class Etcd(System):
     def client(self, node: int, key: str = "x", patience: float = PATIENCE) -> Client:
         """A client of one node that records into `history`; `patience` in s."""
         ranges.whole("node", node, 0, self.nodes - 1)
-        with self.lock:
-            self.processes += 1
-            return Client(self, node, key, patience, self.processes)
+        return Client(self.notebook, self.ports[node], node, key, patience)
 
     # ------------------------------------------------------------------------------------------ experiments
     def latencies(self, delays: Sequence[float] = (0, 10, 25), repeat: int = 5) -> list[dict[str, Any]]:
@@ -175,7 +167,7 @@ class Etcd(System):
                 seed: int = 1) -> list[Operation]:
         """Clients on all nodes write distinct numbers to one key and read it back; the history they saw."""
         ranges.one_of("reads", reads, READS)
-        key = f"contest-{self.processes}"
+        key = f"contest-{len(self.history)}"
         numbers = iter(range(1, clients * calls + 1))
         begin = len(self.history)
 
@@ -183,9 +175,7 @@ class Etcd(System):
             for _ in range(calls):
                 with contextlib.suppress(Unavailable):
                     if rng.random() < 0.3:
-                        with self.lock:
-                            number = next(numbers)
-                        client.write(number)
+                        client.write(next(numbers))
                     else:
                         client.read(reads)
 
@@ -235,79 +225,6 @@ class Etcd(System):
                                ("serializable read", lambda: self.client(leader, "kill").read("serializable"))):
                 seen.append(_observe(f"{what}: {name}", call))
         return seen
-
-
-class Client:
-    """One process that calls one node, one call at a time; after a failed write it goes on as a new process."""
-
-    def __init__(self, cluster: Etcd, node: int, key: str, patience: float, process: int):
-        self.cluster, self.node, self.patience, self.process = cluster, node, patience, process
-        self.key = base64.b64encode(key.encode()).decode()
-        self.line: http.client.HTTPConnection | None = None
-
-    def write(self, value: int) -> int:
-        """Returns `value`. Raises Unavailable if there is no answer in time; the write may still happen."""
-        body = {"key": self.key, "value": base64.b64encode(str(value).encode()).decode()}
-        self._record("write", (value,), lambda: self.call("kv/put", body) and None)
-        return value
-
-    def read(self, reads: str = "linearizable") -> int | None:
-        """The value, None if there is none; "serializable" takes what this node happens to have."""
-        def ask() -> int | None:
-            answer = self.call("kv/range", {"key": self.key, "serializable": reads == "serializable"})
-            found = answer.get("kvs")
-            return int(base64.b64decode(found[0]["value"])) if found else None
-
-        value: int | None = self._record("read", (), ask)
-        return value
-
-    def cas(self, expected: int, new: int) -> bool:
-        """Set `new` if the value is `expected`; was it?"""
-        def encode(value: int) -> str:
-            return base64.b64encode(str(value).encode()).decode()
-
-        body = {"compare": [{"key": self.key, "target": "VALUE", "result": "EQUAL", "value": encode(expected)}],
-                "success": [{"requestPut": {"key": self.key, "value": encode(new)}}]}
-        return bool(self._record("cas", (expected, new), lambda: bool(self.call("kv/txn", body).get("succeeded"))))
-
-    def call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One request to etcd's JSON gateway; Unavailable if it fails."""
-        try:
-            if self.line is None:
-                port = self.cluster.ports[self.node]
-                self.line = http.client.HTTPConnection("127.0.0.1", port, timeout=self.patience)
-            self.line.request("POST", f"/v3/{path}", json.dumps(body), {"Content-Type": "application/json"})
-            answer = self.line.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._hang_up()
-            raise Unavailable(f"node {self.node}: {type(error).__name__}") from error
-        if answer.status != 200:
-            self._hang_up()
-            raise Unavailable(f"node {self.node}: {text[:120].decode(errors='replace')}")
-        return dict(json.loads(text))
-
-    def _hang_up(self) -> None:
-        if self.line:
-            self.line.close()
-            self.line = None
-
-    def _record(self, kind: str, args: tuple[int, ...], ask: Callable[[], Any]) -> Any:
-        cluster = self.cluster
-        invoked = 1000 * (time.perf_counter() - cluster.began)
-        try:
-            result = ask()
-        except Unavailable:
-            if kind != "read":                          # it may have happened, or happen yet
-                with cluster.lock:
-                    cluster.history.append(Operation(self.process, kind, args, None, invoked, math.inf))
-                    cluster.processes += 1
-                    self.process = cluster.processes
-            raise
-        returned = 1000 * (time.perf_counter() - cluster.began)
-        with cluster.lock:
-            cluster.history.append(Operation(self.process, kind, args, result, invoked, returned))
-        return result
 
 
 def _timed(call: Callable[[], object]) -> float:
