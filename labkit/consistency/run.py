@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,6 @@ from labkit.consistency import history as histories
 from labkit.consistency.history import Operation
 from labkit.consistency.linearizability import Verdict, linearizable
 from labkit.consistency.store import Network, Partition, Store, Workload
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SIDES = ("majority", "minority")
 
@@ -99,13 +95,6 @@ class Run:
         bad = [o.returned for o in self.stale_reads if o.invoked >= heal]
         bad += [a.ended for a in self.attempts if not a.ok and a.invoked >= heal]
         return max(bad, default=heal) - heal
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """One row per attempt."""
-        import pandas as pd
-
-        return pd.DataFrame([{**vars(a), "latency": a.ended - a.invoked} for a in self.attempts])
 
     def summary(self) -> str:
         """One line with the numbers that matter."""

@@ -173,10 +173,10 @@ class _World:
         if self.store.writers_ask:
             def asked(replies: dict[int, Version]) -> None:
                 newest = max(version[0][0] for version in replies.values())
-                spread((max(newest, 0) + 1, call.client))
+                spread((max(newest, 0) + 1, call.process))     # a process never uses a version twice
             self.collect(call, asked)
         else:
-            spread((clock, call.client))
+            spread((clock, call.process))
 
     def read(self, call: _Call) -> None:
         def decide(replies: dict[int, Version]) -> None:

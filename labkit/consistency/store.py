@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit import ranges
-from labkit.consistency.distributions import DISK, SSD, Constant, Distribution, Exponential, Mixture
+from labkit.consistency.distributions import DISK, SSD, Constant, Distribution, Exponential
 from labkit.consistency.protocols import PROTOCOLS, WRITERS_ASK, AfterRead
 
 # Mean round trips between Amazon EC2 regions, ms, one week of pings at 1 Hz: P. Bailis, "Communication Costs in
@@ -123,7 +123,7 @@ class Network:
     def wan(cls, sites: Sequence[str], jitter: Distribution | None = None) -> Network:
         """Replica i in the EC2 region `sites[i]`, half the mean round trip each way plus `jitter` (0.3 ms mean)."""
         rows = tuple(tuple(round_trip(a, b) / 2 for b in sites) for a in sites)
-        noise: Exponential | Mixture | Constant | Distribution = jitter or Exponential(0.3)
+        noise = jitter or Exponential(0.3)
         return cls(noise, noise, rows)
 
 

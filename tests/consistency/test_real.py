@@ -120,28 +120,33 @@ def children(text):
     return found
 
 
-def gone(text, limit=10):
+def becomes(true, limit=10):
     end = time.monotonic() + limit
-    while children(text) and time.monotonic() < end:
+    while not true() and time.monotonic() < end:
         time.sleep(0.05)
-    return not children(text)
+    return true()
+
+
+def gone(text):
+    return becomes(lambda: not children(text))
 
 
 linux = pytest.mark.skipif(not Path("/proc").exists(), reason="looks into /proc: Linux only")
 
 
 @linux
-@pytest.mark.parametrize("end", ["KILL", "TERM", "QUIT", "INT"])
-def test_a_program_and_its_folder_are_gone_after_close(end):
+@pytest.mark.parametrize("command", [["sleep", "987.5"], ["sh", "-c", "trap '' TERM; exec sleep 987.5"]],
+                         ids=["willing", "deaf to TERM"])
+@pytest.mark.parametrize("end", ["KILL", "TERM"])
+def test_a_program_and_its_folder_are_gone_after_close(end, command):
     home = folder()
-    program = Program(["sleep", "987.5"], home, end=end)
-    assert children(str(program.process.pid)) is not None
-    program.close()
-    assert gone(str(home))
-    end_of_folder = time.monotonic() + 5
-    while home.exists() and time.monotonic() < end_of_folder:
-        time.sleep(0.05)
-    assert not home.exists()
+    program = Program(command, home, end=end)
+    try:
+        assert becomes(lambda: children("987.5"))
+    finally:
+        program.close()
+    assert gone("987.5")
+    assert becomes(lambda: not home.exists())
 
 
 @linux
@@ -150,7 +155,7 @@ def test_nothing_is_left_when_the_owner_is_killed():
               "home = folder()\nprogram = Program(['sleep', '986.25'], home)\nprint(home, flush=True)\ntime.sleep(60)")
     owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     home = owner.stdout.readline().strip()
-    assert children("986.25")
+    assert becomes(lambda: children("986.25"))
     os.kill(owner.pid, signal.SIGKILL)
     owner.communicate()
     assert gone("986.25")

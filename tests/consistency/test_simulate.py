@@ -138,6 +138,17 @@ def test_after_the_heal_everything_is_served_again():
     assert run.recovery == 0
 
 
+@pytest.mark.parametrize("store", [Store(3, 2, 2, protocol="abd"), Store(3, 2, 2, protocol="abd_fast"),
+                                   Store(3, 2, 2, protocol="abd", clock_skew=20), Store(3, 2, 2, "blocking"),
+                                   Store(5, 3, 3, protocol="abd")], ids=str)
+def test_what_is_linearizable_stays_so_in_a_partition_with_failed_calls(store):
+    cut = Partition((store.n - 1,), 100, 400)
+    for seed in range(60):
+        run = simulate(store, LAN, Workload(clients=6, timeout=30, write_ratio=0.5), 600, seed, cut)
+        assert any(not a.ok for a in run.attempts)
+        assert run.verdict.ok is True, seed
+
+
 def test_a_failed_write_may_be_read_later():
     seldom = Workload(clients=6, think=200, timeout=300, write_ratio=0.1)
     ghosts = 0

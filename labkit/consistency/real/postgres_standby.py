@@ -64,7 +64,7 @@ class Postgres(System):
     def _serve(self, home: Path, port: int) -> Shell:
         program = Program([self.programs / "postgres", "-D", home / "data", "-p", str(port), "-c",
                            "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c",
-                           "shared_buffers=16MB", "-c", "wal_receiver_status_interval=1"], home, self.user, "QUIT")
+                           "shared_buffers=16MB", "-c", "wal_receiver_status_interval=1"], home, self.user, "TERM")
         self.stack.callback(program.close)
         end = time.monotonic() + 20
         ready: list[str | Path] = [self.programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
@@ -129,6 +129,7 @@ class Postgres(System):
         self.cut()
         for row in rows:
             row["answers when cut"] = self._commits_in_time(str(row["level"]))
+        self.primary("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep';")
         self.heal()
         return rows
 

@@ -13,9 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-# A guard reads from a pipe that ends when our process does, however that comes about; then it ends the program and
-# removes its folder. The program takes the place of the shell, so it has the shell's number and its usual signals.
-GUARD = ('exec 3<&0; (read -r _ <&3; kill -"$1" $$; while kill -0 $$ 2>/dev/null; do sleep 0.05; done; rm -rf "$2") & '
+# A guard reads from a pipe that ends when our process does, however that comes about; then it ends the program, by
+# force if it has not gone after three seconds, and removes its folder. The program takes the place of the shell, so
+# the shell's number is its own.
+GUARD = ('exec 3<&0; (read -r _ <&3; kill -"$1" $$; n=0; while kill -0 $$ 2>/dev/null; do '
+         'n=$((n + 1)); [ $n -eq 60 ] && kill -KILL $$; sleep 0.05; done; rm -rf "$2") & '
          'log=$2/log; shift 2; exec "$@" 3<&- </dev/null >>"$log" 2>&1')
 
 
