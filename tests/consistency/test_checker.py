@@ -8,7 +8,7 @@ import pytest
 
 from labkit.consistency import Operation, linearizable
 from labkit.consistency import task as tasks
-from labkit.consistency.frontier import frontier
+from labkit.consistency.frontier import _prune, frontier
 from labkit.consistency.history import validate
 from labkit.consistency.linearizability import _locate
 from labkit.consistency.search import search
@@ -169,6 +169,19 @@ def test_sound_histories_are_accepted_and_one_stale_read_is_found(kinds, values,
             verdict = linearizable(with_a_stale_read(history))
             assert verdict.ok is False
             assert verdict.blocking.kind == "read"
+
+
+def test_both_engines_accept_sound_histories_with_many_crashed_calls():
+    for seed in range(80):
+        task = Task.of(validate(sound(seed, 5, 60, ["read", "write", "cas"], 3, crashes=0.3)), "register")
+        for engine in (frontier, search):
+            assert engine(task, Meter(1e6, NEVER)).ok is True, seed
+
+
+def test_only_a_configuration_that_needed_no_less_of_anything_is_dropped():
+    state, mask = "x", 1
+    configurations = {(state, mask, used): None for used in [(1,), (0, 1), (1, 1), (2, 1, 1)]}
+    assert {used for _, _, used in _prune(configurations)} == {(1,), (0, 1)}
 
 
 @pytest.mark.parametrize("kinds", [["get", "append"], ["get", "put", "append"]])

@@ -22,6 +22,7 @@ def test_a_read_is_stale_only_if_its_value_was_overwritten_before_it_began():
     calls = [w(1, 1, 0, 1), w(2, 2, 2, 5), r(3, 1, 3, 4), stale, r(4, 2, 6, 7)]
     assert history.stale_reads(calls) == [stale]
     assert history.stale_reads([w(1, 1, 0, 5), w(2, 2, 1, 4), r(3, 1, 6, 7)]) == []     # the writes overlap
+    assert history.stale_reads([w(1, 1, 0, 3), w(2, 2, 1, 5), r(3, 1, 6, 7)]) == []     # also if the other ends last
     assert history.stale_reads([w(1, 1, 0, math.inf), w(2, 2, 1, 4), r(3, 1, 6, 7)]) == []      # it may come late
     assert len(history.stale_reads([w(1, 1, 0, 1), r(2, None, 2, 3)])) == 1
     with pytest.raises(ValueError, match="two writes have the same value"):

@@ -8,6 +8,7 @@ import pytest
 
 from labkit.consistency import Network, Partition, Store, Workload, latency, linearizable, simulate
 from labkit.consistency.distributions import DISK, SSD, Constant, Exponential, Mixture, Pareto
+from labkit.consistency.simulate import _World
 
 LAN = Network.exponential(1, 5)
 BUSY = Workload(operations=200)
@@ -147,6 +148,20 @@ def test_what_is_linearizable_stays_so_in_a_partition_with_failed_calls(store):
         run = simulate(store, LAN, Workload(clients=6, timeout=30, write_ratio=0.5), 600, seed, cut)
         assert any(not a.ok for a in run.attempts)
         assert run.verdict.ok is True, seed
+
+
+def test_no_two_writes_share_a_version(monkeypatch):
+    versions = {}
+    original = _World.send
+
+    def send(self, client, version, *rest):
+        assert versions.setdefault(version[0], version[1]) == version[1]
+        original(self, client, version, *rest)
+
+    monkeypatch.setattr(_World, "send", send)
+    for seed in range(100):
+        versions.clear()
+        simulate(Store(3, 2, 2, protocol="abd"), LAN, Workload(clients=1, timeout=12, write_ratio=0.8), 600, seed)
 
 
 def test_a_failed_write_may_be_read_later():
