@@ -180,8 +180,10 @@ def test_both_engines_accept_sound_histories_with_many_crashed_calls():
 
 def test_only_a_configuration_that_needed_no_less_of_anything_is_dropped():
     state, mask = "x", 1
-    configurations = {(state, mask, used): None for used in [(1,), (0, 1), (1, 1), (2, 1, 1)]}
-    assert {used for _, _, used in _prune(configurations)} == {(1,), (0, 1)}
+    configurations = {(state, mask, used): None for used in [(1,), (0, 2), (1, 2), (2, 1, 1)]}
+    assert {used for _, _, used in _prune(configurations)} == {(1,), (0, 2)}
+    configurations = {(state, mask, used): None for used in [(0, 2), (3, 0)]}
+    assert _prune(configurations) == configurations
 
 
 @pytest.mark.parametrize("kinds", [["get", "append"], ["get", "put", "append"]])
