@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import simpy
@@ -112,7 +113,7 @@ class Operation(Sender):
 
 
 class OperationCausal(Operation):
-    """The same over causal broadcast: numbered, sent until acknowledged, done once and after what its sender had seen."""
+    """Over causal broadcast: numbered, sent until acknowledged, done once, and after what its sender had seen."""
 
     def __init__(self, replica: Replicated, network: Network):
         super().__init__(replica, network)
@@ -179,10 +180,10 @@ def run(way: str, kind: str, faults: Faults, seed: int = 0) -> Outcome:
     env = simpy.Environment()
     network = Network(env, REPLICAS, lambda source, target, payload: senders[target].got(source, payload), faults, seed)
     make = TYPES[kind][WAYS[way].operations]
-    senders = {name: WAYS[way](make(name), network) for name in REPLICAS}
+    senders: dict[Replica, Sender] = {name: WAYS[way](make(name), network) for name in REPLICAS}
     rng = random.Random(seed)
     for i in range(UPDATES):
-        later(env, i + rng.random(), lambda sender=senders[rng.choice(REPLICAS)]: _update(sender, kind, rng))
+        later(env, i + rng.random(), partial(_update, senders[rng.choice(REPLICAS)], kind, rng))
     for i in range(int((UPDATES + QUIET) / PERIOD)):
         for sender in senders.values():
             later(env, i * PERIOD, sender.tick)

@@ -1,13 +1,14 @@
-"""A team calendar that mixes three kinds of consistency: rooms by majority, notes as text, colours by the last writer.
+"""A team calendar that mixes three kinds of consistency: rooms by majority, notes as text, colours by last writer.
 
-Each office keeps everything. Notes (`Text`) and colours (`LWWMap`) are merged whenever a message gets through. A booking
-needs the votes of a majority of the offices: each votes once for a room and slot, so two bookings cannot both have one.
+Each office keeps everything. Notes (`Text`) and colours (`LWWMap`) are merged whenever a message gets through. A
+booking needs the votes of a majority of the offices: each votes once for a room and slot, so no two can both have one.
 """
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import simpy
@@ -34,7 +35,8 @@ class Booking:
     asked: float
     outcome: str = "asking"
     answered: float = 0.0
-    votes: int = 0
+    yes: set[str] = field(default_factory=set)
+    no: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -42,15 +44,15 @@ class Day:
     """What the day brought.
 
     bookings: every wish and its outcome    double: slots that two people believe they have
-    texts, colours: the notes and the colours at each office at the end    edits: note edits and colour changes made
-    edits_refused: those that an office could not do at once (never)
+    texts, colours: the notes and the colours at each office at the end
+    edits: note edits and colour changes wished for    done: those done at once, where they were made
     """
 
     bookings: list[Booking] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     colours: list[dict[Any, Any]] = field(default_factory=list)
     edits: int = 0
-    edits_refused: int = 0
+    done: int = 0
 
     def count(self, outcome: str) -> int:
         return sum(booking.outcome == outcome for booking in self.bookings)
@@ -68,8 +70,8 @@ class Day:
     def summary(self) -> str:
         """One line with the numbers."""
         return (f"{self.count('booked')} booked, {self.count('taken')} taken, {self.count('no majority')} without a "
-                f"majority; {self.double} double bookings; {self.edits} notes and colours, {self.edits_refused} refused, "
-                f"{'all equal' if self.same else 'not equal'} at the end")
+                f"majority; {self.double} double bookings; {self.done} of {self.edits} notes and colours done at once, "
+                f"{'the same' if self.same else 'not the same'} everywhere at the end")
 
 
 def simulate(bookings: str = "majority", partition: tuple[float, float] | None = (20, 40), away: str = "Lima",
@@ -106,7 +108,7 @@ class _Calendar:
             later(self.env, self.rng.uniform(0, 60), self.edit)
         for second in range(90):
             for office in OFFICES:
-                later(self.env, second + self.rng.random(), lambda office=office: self.gossip(office))
+                later(self.env, second + self.rng.random(), partial(self.gossip, office))
         self.env.run(120)
         self.day.texts = [note.value() for note in self.notes.values()]
         self.day.colours = [colours.value() for colours in self.colours.values()]
@@ -122,6 +124,7 @@ class _Calendar:
         else:
             self.colours[office].set(self.rng.choice(["ann", "ben", "eve"]), self.rng.choice(["teal", "plum"]),
                                      self.env.now)
+        self.day.done += 1
 
     def gossip(self, office: str) -> None:
         state = self.notes[office].copy(), self.colours[office].copy(), self.rooms[office].copy()
@@ -136,7 +139,8 @@ class _Calendar:
             self.ask(booking)
         else:
             rooms = self.rooms[booking.office]
-            taken = any(slot == booking.slot for _, slot in rooms.value())
+            bookings: Any = rooms.value()           # pairs (number of the booking, slot)
+            taken = any(held[1] == booking.slot for held in bookings)
             if not taken:
                 rooms.add((booking.number, booking.slot))
             self.answer(booking, "taken" if taken else "booked")
@@ -167,7 +171,8 @@ class _Calendar:
         kind, what = payload
         if kind == "state":
             for mine, theirs in zip((self.notes, self.colours, self.rooms), what, strict=True):
-                mine[target].merge(theirs)
+                offices: Any = mine
+                offices[target].merge(theirs)
         elif kind == "vote?":
             holder = self.votes[target].setdefault(what.slot, what.number)
             self.tell(target, source, ("yes" if holder == what.number else "no", what))
@@ -175,14 +180,7 @@ class _Calendar:
             if self.votes[target].get(what.slot) == what.number:
                 del self.votes[target][what.slot]
         elif what.outcome == "asking":
-            if kind == "no" and self.day.bookings[0] and self._held(what):
-                self.answer(what, "taken")
-            elif kind == "yes":
-                what.votes += 1
-                if 2 * what.votes > len(OFFICES):
-                    self.answer(what, "booked")
-
-    def _held(self, booking: Booking) -> bool:
-        """Whether two offices gave the slot to somebody else, so that waiting is useless."""
-        booking.votes -= 0
-        return True
+            votes = what.yes if kind == "yes" else what.no
+            votes.add(source)
+            if 2 * len(votes) > len(OFFICES):
+                self.answer(what, "booked" if kind == "yes" else "taken")

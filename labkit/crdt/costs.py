@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def _lost_share(skew: float, rng: random.Random) -> float:
         replicas[i].set(key, number, now + clocks[i])
         everybody.merge_delta(replicas[i].delta())
         last[key] = number
-    return sum(everybody.get(key) != number for key, number in last.items()) / len(last)
+    lost = sum(everybody.get(key) != number for key, number in last.items())
+    return float(lost / len(last))
 
 
 def expected_lww_loss(skew: float, seed: int = 0) -> float:
@@ -84,8 +86,9 @@ def growth(operations: int = 400, replicas: int = 4, items: int = 20, removes: f
     ranges.whole("costs.growth: replicas", replicas, 2)
     ranges.number("costs.growth: removes", removes, 0, 1)
     rng, names = random.Random(seed), range(replicas)
-    sets = {"ORSet": [ORSet(i) for i in names], "ORSet, collected": [StableORSet(i, names) for i in names],
-            "ORSWOT": [ORSWOT(i) for i in names]}
+    sets: dict[str, list[Any]] = {
+        "ORSet": [ORSet(i) for i in names], "ORSet, collected": [StableORSet(i, names) for i in names],
+        "ORSWOT": [ORSWOT(i) for i in names]}
     out = Growth([], [], {"ORSet": [], "ORSet, collected": []}, {name: [] for name in sets})
     for t in progress(range(operations)):
         who, item = rng.randrange(replicas), rng.randrange(items)
@@ -95,20 +98,20 @@ def growth(operations: int = 400, replicas: int = 4, items: int = 20, removes: f
             getattr(group[who], kind)(item)
             for a, b in pairs:
                 if away is None or not away[0] <= t < away[1] or 0 not in (a, b):
-                    group[a].merge(group[b])        # type: ignore[arg-type]  # a group holds one type only
-                    group[b].merge(group[a])        # type: ignore[arg-type]
+                    group[a].merge(group[b])
+                    group[b].merge(group[a])
         if (t + 1) * samples // operations > t * samples // operations:
             _measure(out, sets, t + 1)
     return out
 
 
-def _measure(out: Growth, sets: dict[str, list[ORSet] | list[StableORSet] | list[ORSWOT]], count: int) -> None:
+def _measure(out: Growth, sets: dict[str, list[Any]], count: int) -> None:
     out.operations.append(count)
     out.live.append(_mean([len(one.value()) for one in sets["ORSWOT"]]))
     for name, group in sets.items():
         out.size[name].append(_mean([one.size_bytes() for one in group]))
         if name in out.tombstones:
-            out.tombstones[name].append(_mean([len(one.tombstones) for one in group]))  # type: ignore[union-attr]
+            out.tombstones[name].append(_mean([len(one.tombstones) for one in group]))
 
 
 def _mean(numbers: list[int]) -> float:

@@ -93,7 +93,7 @@ class BoundedCounter(Tallies):
         self._grow(("gives", self.replica, self.replica), int(amount))
 
     def decrement(self, amount: int = 1) -> bool:
-        """Take `amount` (a whole number >= 0, else ValueError) away if this replica has the rights; say whether it did."""
+        """Take `amount` (a whole number >= 0, else ValueError) away if the rights are here; say whether it did."""
         ranges.whole("BoundedCounter.decrement: amount", amount, 0)
         if amount > self.rights():
             return False

@@ -12,8 +12,8 @@ from labkit.crdt.state import Replica, Replicated
 class StableORSet(Replicated):
     """An ORSet that drops a tombstone once *every* replica is known to have seen the remove.
 
-    That moment is causal stability (Baquero, Almeida & Shoker 2017, section 5): from then on nobody can send the removed
-    add again. Knowing it takes a closed group, and a table of what each replica is known to have seen.
+    That moment is causal stability (Baquero, Almeida & Shoker 2017, section 5): from then on nobody can send the
+    removed add again. Knowing it takes a closed group, and a table of what each replica is known to have seen.
     """
 
     def __init__(self, replica: Replica, replicas: Collection[Replica]):
@@ -52,8 +52,8 @@ class StableORSet(Replicated):
         live = {tag: item for tag, item in (self.live | other.live).items() if tag not in buried
                 and (tag in self.live or not mine(tag)) and (tag in other.live or not theirs(tag))}
         # a tombstone one side has collected is not taken over again: it has seen both the add and the remove
-        self.tombstones = {tag: event for tag, event in buried.items()
-                           if (tag in self.tombstones or not mine(event)) and (tag in other.tombstones or not theirs(event))}
+        self.tombstones = {tag: event for tag, event in buried.items() if (tag in self.tombstones or not mine(event))
+                           and (tag in other.tombstones or not theirs(event))}
         self.live = live
         for name, row in other.known.items():
             self.known[name] = _largest(self.known[name], row)

@@ -183,7 +183,7 @@ def announcing(query: Callable[[frozenset[Any]], Collection[Hashable]], facts: C
 
 def coordination_free(query: Callable[[frozenset[Any]], Collection[Hashable]],
                       facts: Collection[Hashable]) -> Clash | None:
-    """None if the query's answers can be announced without asking anybody, else the first answer that must be taken back.
+    """None if its answers can be announced without asking anybody, else the first one that must be taken back.
 
     query: from a set of facts to its answers    facts: a few facts (at most 8) to try it on
     """

@@ -1,6 +1,6 @@
 """A machine that breaks replicated types: random scripts, judged by a specification, shrunk to the shortest failure.
 
-Two kinds of question. Does it show what it should (`find_counterexample`)? Is its merge a join at all (`find_broken_law`)?
+Two kinds of question. Does it show what it should (`find_counterexample`)? Is its merge a join (`find_broken_law`)?
 A type can pass the second and fail the first: a merge that does nothing is a perfectly good semilattice.
 """
 
@@ -42,7 +42,8 @@ class Counterexample:
 
     def __str__(self) -> str:
         lines = [f"{i}. {step}" for i, step in enumerate(self.steps, 1)]
-        return "\n".join([*lines, f"-> {self.replica} shows {_show(self.got)}; {self.spec} says {_show(self.expected)}"])
+        verdict = f"-> {self.replica} shows {_show(self.got)}; {self.spec} says {_show(self.expected)}"
+        return "\n".join([*lines, verdict])
 
     __repr__ = __str__
 
@@ -51,7 +52,7 @@ def find_counterexample(factory: Factory, spec: str = "add_wins", *, replicas: i
                         examples: int = 500, seed: int = 0) -> Counterexample | None:
     """Look for a script that makes a type break its specification; None if `examples` scripts found none.
 
-    factory: `factory(name)` makes a fresh replica, with the updates of the spec (add and remove, increment ..., set ...),
+    factory: `factory(name)` makes a fresh replica, with the updates of the spec (add, remove, increment, set ...),
     `merge(other)` and `value()`. Any class will do, one from a notebook too.
     spec: add_wins, remove_wins, two_phase, last_writer, grow_only, counter, multi_value or lww_map
     replicas: 2 to 5    steps: longest script    examples: scripts to try    seed: the same seed tries the same scripts
@@ -177,7 +178,7 @@ def find_broken_law(factory: Factory, spec: str = "add_wins", *, steps: int = 10
     growing: an update only adds knowledge, so a later state + an earlier one of the same replica = the later one
     apart: merging b into a leaves b as it was, then and when a changes later (nothing is shared)
 
-    States are compared with `==` if the type defines it, else by their collections; copied with `copy()` if there is one.
+    States are compared with `==` if the type defines it, else by their collections; copied with `copy()` if it exists.
     `spec` says which updates to try. Errors as for `find_counterexample`.
     """
     rules, names = _spec(spec), _names(3)
@@ -217,7 +218,7 @@ def _copy(state: Any) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if type(one).__eq__ is not object.__eq__:
+    if "__eq__" in {name for cls in type(one).__mro__[:-1] for name in vars(cls)}:
         return bool(one == other)
     return bool(_fields(one) == _fields(other))
 

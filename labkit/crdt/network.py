@@ -1,4 +1,4 @@
-"""A network that does what networks do: delay, lose, duplicate, reorder, and split in two. The same for the same seed."""
+"""A network that does what networks do: delay, lose, duplicate, reorder, split in two. The same for the same seed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Operation-based types (CmRDT): ship the update, not the state. Small messages, and a promise the network must keep.
 
-Every message has to reach every replica *exactly once*, and after the messages its sender had seen (Shapiro et al. 2011,
-section 2.2.2). What happens without that promise is what `labkit.crdt.assumptions` finds out.
+Every message has to reach every replica *exactly once*, and after the messages its sender had seen (Shapiro et al.
+2011, section 2.2.2). What happens without that promise is what `labkit.crdt.assumptions` finds out.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple, Self
 
 from labkit import ranges
@@ -26,7 +27,7 @@ class Entry(NamedTuple):
 class LWWMap(WithDeltas):
     """A map in which the last writer wins (RR-7506, specification 8): the larger timestamp, then the larger replica id.
 
-    A write that loses is gone, acknowledged or not. A deleted key keeps its stamp, else an old write would bring it back.
+    A write that loses is gone, acknowledged or not. A deleted key keeps its stamp, or an old write would revive it.
     """
 
     def __init__(self, replica: Replica, replicas: Collection[Replica] | None = None):
@@ -38,7 +39,7 @@ class LWWMap(WithDeltas):
     def set(self, key: Hashable, value: Any, timestamp: float | None = None) -> None:
         """Write `value` at `timestamp`, in any unit, the same everywhere; None is one more than the largest seen here.
 
-        Raises ValueError if this replica wrote another value under that very timestamp: nobody could tell which is later.
+        Raises ValueError if this replica wrote another value under that very timestamp: neither would be the later.
         """
         self._write(key, self._entry(value, timestamp, False))
 
@@ -96,21 +97,21 @@ class LWWMap(WithDeltas):
 
 
 class MVRegister(Replicated):
-    """A register that keeps every value nobody has seen and overwritten (Dynamo's siblings; RR-7506, specification 10)."""
+    """A register that keeps every value nobody has seen and overwritten (Dynamo's siblings; RR-7506, spec. 10)."""
 
     def __init__(self, replica: Replica, replicas: Collection[Replica] | None = None):
         super().__init__(replica, replicas)
         self.siblings: dict[Dot, Hashable] = {}
         self.seen = Context()
 
+    def value(self) -> AbstractSet[Hashable]:
+        """The values written at the same time: one, unless there is a conflict for the reader to settle."""
+        return {*self.siblings.values()}
+
     def set(self, value: Hashable) -> None:
         """Overwrite what is seen here."""
         hash(value)
         self.siblings = {self.seen.next_dot(self.replica): value}
-
-    def value(self) -> set[Hashable]:
-        """The values written at the same time: one, unless there is a conflict for the reader to settle."""
-        return set(self.siblings.values())
 
     def merge(self, other: Self) -> None:
         self._mergeable(other)

@@ -115,8 +115,8 @@ class Context:
 class ORSWOT(WithDeltas):
     """Observed-remove set without tombstones (Bieniusa et al. 2012; the name is Riak's).
 
-    It remembers which dots it has *seen*, in a version vector, instead of which it has buried. A dot that is seen but not
-    held was removed. Memory: the live dots and one number per replica, whatever has been removed.
+    It remembers which dots it has *seen*, in a version vector, instead of which it has buried. A dot that is seen but
+    not held was removed. Memory: the live dots and one number per replica, whatever has been removed.
     """
 
     def __init__(self, replica: Replica, replicas: Collection[Replica] | None = None):

@@ -1,7 +1,7 @@
 """What a replicated type should show, said without replicating anything: a function of what happened before what.
 
 Burckhardt et al. ("Replicated Data Types: Specification, Verification, Optimality", POPL 2014) specify a type by the
-*visible* updates and their happens-before order. Nothing here is shared with the types: no dots, no tombstones, no merge.
+*visible* updates and their happens-before order. Nothing here is shared with the types: no dots, tombstones or merge.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Step(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An update and everything that had happened before it, at its replica or merged in: the numbers of those events."""
+    """An update, and the numbers of the events that had happened before it, at its replica or merged in."""
 
     number: int
     kind: str
@@ -77,8 +77,8 @@ def remove_wins(events: list[Event]) -> set[Any]:
 def two_phase(events: list[Event]) -> set[Any]:
     """In the set if it was added and no remove has ever seen an add of it."""
     return {item for item in _items(events)
-            if _of(events, "add", item) and not any(event.number in remove.past for remove in _of(events, "remove", item)
-                                                    for event in _of(events, "add", item))}
+            if _of(events, "add", item) and not any(add.number in remove.past for add in _of(events, "add", item)
+                                                    for remove in _of(events, "remove", item))}
 
 
 def last_writer(events: list[Event]) -> set[Any]:

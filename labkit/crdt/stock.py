@@ -1,4 +1,4 @@
-"""Selling the last piece: shops that share a stock, over a network that is cut. Who oversells, and who refuses in vain?"""
+"""Selling the last piece: shops that share a stock, over a network that is cut. Who oversells, who refuses in vain?"""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import simpy
 
 from labkit import ranges
 from labkit.crdt.counters import BoundedCounter, PNCounter
-from labkit.crdt.network import Faults, Network, isolate, later
+from labkit.crdt.network import Faults, Network, isolate
 
 POLICIES = ("count what you see", "escrow", "ask the owner")
 
 
 @dataclass
 class Sales:
-    """sold, refused: customers served and sent away; in_vain: of the refused, those for whom some shop still had a piece
-    (counted over all shops, by an observer who sees everything); lowest: the true stock at its lowest; left: at the end
-    stock: (time in s, true stock) after each sale
+    """How the day went, as an observer sees it who knows the true stock of all shops together.
+
+    sold, refused: customers served and sent away    in_vain: of the refused, those who came while there was stock
+    stock: (time in s, true stock) after each sale; lowest and left are its smallest and its last value
+    vain: (time in s, number in vain so far)
     """
 
     policy: str
@@ -46,10 +48,10 @@ class Sales:
 def simulate(policy: str, pieces: int = 60, shops: int = 4, customers: float = 2.0, gossip: float = 1.0,
              partition: tuple[float, float] | None = (10, 25), duration: float = 60.0, seed: int = 0,
              share: bool = True) -> Sales:
-    """`shops` sell one piece to each customer, who come at `customers` a second in all; each shop gossips every `gossip` s.
+    """`shops` sell one piece to each customer; `customers` come a second in all; each shop gossips every `gossip` s.
 
-    policy: "count what you see" (a PN-counter: sell while the local value is positive), "escrow" (a BoundedCounter: sell
-    while rights are here), "ask the owner" (shop 0 holds the number; others must reach it)
+    policy: "count what you see" (a PN-counter: sell while its value here is positive), "escrow" (a BoundedCounter: sell
+    while there are rights here), "ask the owner" (shop 0 holds the number; others must reach it)
     partition: from when to when (s) the second half of the shops is cut off, or None
     share: with escrow, a shop that merges with one that holds fewer rights sends half of the difference
 

@@ -1,11 +1,11 @@
 """Collaborative text: the Fugue list (Weidner & Kleppmann, "The Art of the Fugue", 2023, algorithm 1).
 
 Every character is a node of a tree, hung to the left or to the right of the character it was typed next to, and never
-moved. Reading the tree from left to right gives the text. Because a run that somebody types hangs together in one branch,
-two runs typed at the same place end up one after the other and never character by character.
+moved. Reading the tree from left to right gives the text. Because a run that somebody types hangs together in one
+branch, two runs typed at the same place end up one after the other and never character by character.
 
-Where deleted characters lie at the place of an insert, the paper leaves open on which side of them the new one goes; here
-it is after them, as in yrs and pycrdt, so that two replicas get the same text from all three.
+Where deleted characters lie at the place of an insert, one may choose on which side of them the new one goes; here it
+is after them, as in yrs and pycrdt, so that two replicas get the same text from all three.
 """
 
 from __future__ import annotations

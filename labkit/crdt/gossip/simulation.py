@@ -41,10 +41,10 @@ class GossipRun:
     """What happened.
 
     converged_at: time (s) from which all states are equal and stay so, all operations done; None if never
-    divergence: (time, number of different states), once a second until a minute after the last operation; 1 is agreement
+    divergence: (time, number of different states), once a second until a minute after the last operation; 1 is equal
     updates, messages: everything that was done and sent
     bytes_sent: of all messages, lost ones too
-    failed_operations: operations that a replica could not do at once; with CRDTs there are none
+    due: operations that users asked for; each that was done at once, where it was asked for, is in `updates`
     """
 
     kind: str
@@ -55,11 +55,15 @@ class GossipRun:
     divergence: list[tuple[float, int]] = field(default_factory=list)
     converged_at: float | None = None
     bytes_sent: int = 0
-    failed_operations: int = 0
+    due: int = 0
 
     @property
     def converged(self) -> bool:
         return self.converged_at is not None
+
+    @property
+    def failed_operations(self) -> int:
+        return self.due - len(self.updates)
 
     @property
     def values(self) -> list[Any]:
@@ -92,8 +96,8 @@ class GossipRun:
 
 
 def simulate(kind: str | type[Replicated], replicas: int = 4, operations: int = 30, merge_probability: float = 0.3,
-             delay: float = 0.5, partition: Partition | tuple[float, float] | Sequence[Any] | None = None, seed: int = 0,
-             mode: str = "push", *, fanout: int = 1, skew: float = 0.0, horizon: float = math.inf) -> GossipRun:
+             delay: float = 0.5, partition: Partition | Sequence[Any] | None = None, seed: int = 0, mode: str = "push",
+             *, fanout: int = 1, skew: float = 0.0, horizon: float = math.inf) -> GossipRun:
     """One operation a second at a random replica; each second each replica gossips with chance `merge_probability`.
 
     kind: a type of `labkit.crdt`, or its name in any spelling ("ORSWOT", "g_counter", "PN-Counter")
@@ -174,6 +178,7 @@ class _Gossip:
 
     # ------------------------------------------------------------------------------------------------ users
     def update(self) -> None:
+        self.outcome.due += 1
         name = self.choices.choice(list(self.replicas))
         number = len(self.outcome.updates)
         what, key = do_something(self.replicas[name], number, self.env.now + self.clocks[name], self.choices)

@@ -1,0 +1,176 @@
+"""Drawings of part 3: counterexamples, gossip in space and time, bills for metadata, trees of text, shops and offices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from labkit.course import figures
+from labkit.course.figures import COLORS, Picture, label, picture, shade, space_time
+from labkit.crdt.calendar import OFFICES, Day
+from labkit.crdt.costs import Growth
+from labkit.crdt.gossip import GossipRun
+from labkit.crdt.laws import Counterexample
+from labkit.crdt.specification import Step
+from labkit.crdt.stock import Sales
+from labkit.crdt.text import Text
+
+
+# ------------------------------------------------------------------------------------------------ scripts
+def script(axes: Axes, steps: Sequence[Step | tuple[str, str, Any]], replicas: Sequence[str] = "ABC",
+           wrong: str = "") -> None:
+    """A script as a space-time diagram: updates as dots, merges as arrows; `wrong` is written at the end."""
+    events, messages = [], []
+    for time, (kind, replica, argument) in enumerate(steps, 1):
+        if kind == "sync":
+            messages.append((argument, time - 0.4, replica, float(time), False))
+        else:
+            events.append((replica, float(time), f"{kind} {argument}"))
+    space_time(axes, [name for name in replicas if any(name in step[1:] for step in steps)], events, messages, unit="step")
+    if wrong:
+        axes.set_title(wrong, color=COLORS["wasted"])
+
+
+def counterexample(found: Counterexample) -> Picture:
+    """The failure drawn; its text is the script."""
+    def draw(axes: Axes) -> str:
+        script(axes, found.steps, found.replicas, str(found).rpartition("-> ")[2])
+        return str(found)
+
+    return picture(draw, size=(6.4, 0.9 + 0.55 * len(found.replicas)))
+
+
+# ------------------------------------------------------------------------------------------------ gossip
+def gossip(axes: Sequence[Axes], run: GossipRun, until: float) -> None:
+    """Left: who was updated and who told whom when; right: how many different states there were."""
+    _messages(axes[0], run, until)
+    _divergence(axes[1], run, until)
+
+
+def _messages(axes: Axes, run: GossipRun, until: float) -> None:
+    lane = {state.replica: i for i, state in enumerate(run.states)}
+    shown = [m for m in run.messages if m.sent <= until]
+    for lost, color in ((False, COLORS["waiting"]), (True, COLORS["wasted"])):
+        lines = [((m.sent, lane[m.source]), (m.received, lane[m.target])) for m in shown if m.lost is lost]
+        axes.add_collection(LineCollection(lines, colors=color, linewidths=0.9, alpha=0.8,
+                                           linestyles="--" if lost else "-"))
+    came = [m for m in shown if not m.lost]
+    axes.plot([m.received for m in came], [lane[m.target] for m in came], ".", color=COLORS["waiting"], ms=4)
+    updates = [u for u in run.updates if u.time <= until]
+    axes.plot([u.time for u in updates], [lane[u.replica] for u in updates], "o", color=COLORS["simulated"], ms=4.5)
+    if run.converged_at is not None and run.converged_at <= until:
+        axes.axvline(run.converged_at, color=COLORS["goodput"], lw=2)
+    axes.set_yticks(range(len(lane)), list(lane))
+    axes.set(xlim=(0, until), ylim=(len(lane) - 0.5, -0.5), xlabel="time (s)")
+    axes.set_title("updates (dots), messages (lines), dashed: lost", fontsize=9)
+
+
+def _divergence(axes: Axes, run: GossipRun, until: float) -> None:
+    time, count = np.array([point for point in run.divergence if point[0] <= until] or [(0.0, 1)]).T
+    axes.step(time, count, where="post", color=COLORS["wasted"])
+    if run.converged_at is not None and run.converged_at <= until:
+        axes.axvline(run.converged_at, color=COLORS["goodput"], lw=2)
+        label(axes, run.converged_at, 8.3, f" equal {run.converged_at:.1f} s", COLORS["goodput"],
+              ha="left" if run.converged_at < until * 0.6 else "right")
+    axes.axvline(run.last_operation, color="#777777", lw=1, ls=":")
+    axes.set(xlim=(0, until), ylim=(0.5, 9), xlabel="time (s), dotted: last update", ylabel="different states")
+
+
+def assumptions(axes: Axes, table: Mapping[str, Mapping[str, float]], title: str = "") -> None:
+    """The table of ways against faults: share of runs that ended equal, in three colours."""
+    ways, faults = list(table), list(next(iter(table.values())))
+    cells = [[f"{table[way][fault]:.0%}" for fault in faults] for way in ways]
+    colors = {cell: COLORS["goodput"] if cell == "100%" else COLORS["wasted"] if cell == "0%" else COLORS["attempts"]
+              for row in cells for cell in row}
+    figures.matrix(axes, ways, faults, cells, colors)
+    axes.set_title(title)
+
+
+# ------------------------------------------------------------------------------------------------ bills
+GROWTH_COLORS = {"ORSet": "wasted", "ORSet, collected": "attempts", "ORSWOT": "goodput"}
+
+
+def growth(axes: Sequence[Axes], run: Growth, away: tuple[int, int] | None = None) -> None:
+    """Tombstones on the left, bytes on the right, against operations; grey while a replica is away."""
+    tombs, size = axes
+    for name, counts in run.tombstones.items():
+        tombs.plot(run.operations, counts, color=COLORS[GROWTH_COLORS[name]])
+        label(tombs, run.operations[-1], counts[-1], name, COLORS[GROWTH_COLORS[name]], ha="right")
+    tombs.plot(run.operations, run.live, color=COLORS["simulated"], ls=":")
+    for name, sizes in run.size.items():
+        size.plot(run.operations, sizes, color=COLORS[GROWTH_COLORS[name]])
+        label(size, run.operations[-1], sizes[-1], name, COLORS[GROWTH_COLORS[name]], ha="right")
+    if away:
+        shade(tombs, *away, "one replica away")
+        shade(size, *away)
+    tombs.set(xlabel="operations", ylabel="tombstones (dotted: live items)", xlim=(0, run.operations[-1]))
+    size.set(xlabel="operations", ylabel="bytes a replica", xlim=(0, run.operations[-1]))
+
+
+# ------------------------------------------------------------------------------------------------ text
+def tree(axes: Axes, text: Text) -> None:
+    """The tree of a short text: reading order from left to right, depth downwards; deleted characters in grey."""
+    branches, order = text.tree(), list(text._order)
+    column, depth = {node: i for i, node in enumerate(order)}, {None: 0}
+    parent = {child: mother for (mother, _), children in branches.items() for child in children}
+    for node in sorted(order):                                  # by Lamport time: parents come first
+        depth[node] = depth[parent[node]] + 1
+        mother = parent[node]
+        if mother is not None:
+            axes.plot([column[node], column[mother]], [-depth[node], -depth[mother]], color="#AAAAAA", lw=1, zorder=1)
+    owners = sorted({str(node[1]) for node in order})
+    palette = [COLORS["simulated"], COLORS["attempts"], COLORS["real"], COLORS["goodput"]]
+    for node in order:
+        color = palette[owners.index(str(node[1])) % 4] if node not in text._order.hidden else "#BBBBBB"
+        axes.plot(column[node], -depth[node], "o", ms=15, color=color, zorder=2)
+        axes.text(column[node], -depth[node], text._characters[node], color="white", ha="center", va="center",
+                  fontsize=9, fontweight="bold", zorder=3)
+    axes.set(xlim=(-0.7, max(len(order), 2) - 0.3), ylim=(-max(depth.values()) - 0.7, -0.3), yticks=[], xticks=[])
+    axes.grid(visible=False)
+
+
+# ------------------------------------------------------------------------------------------------ shops, offices
+def stock(axes: Sequence[Axes], sales: Sales, partition: tuple[float, float] | None = None) -> None:
+    """Left: the true stock over time, with zero marked; right: customers sent away although there was stock."""
+    left, right = axes
+    for part in axes:
+        if partition and partition[1] > partition[0]:
+            shade(part, *partition, "cut")
+    time, count = np.array(sales.stock).T
+    left.step(time, count, where="post", color=COLORS["simulated"])
+    left.fill_between(time, np.minimum(count, 0), 0, step="post", color=COLORS["wasted"])
+    left.axhline(0, color="black", lw=0.8)
+    left.set(xlabel="time (s)", ylabel="pieces in stock, all shops", ylim=(-22, 102), xlim=(0, 60))
+    if sales.lowest < 0:
+        label(left, 58, -20, f"{-sales.lowest} sold that were not there", COLORS["wasted"], ha="right")
+    vain = np.array([(0, 0), *sales.vain, (60, sales.in_vain)]).T
+    right.step(vain[0], vain[1], where="post", color=COLORS["attempts"])
+    right.set(xlabel="time (s)", ylabel="sent away although\nthere was stock", ylim=(-0.5, 50), xlim=(0, 60))
+
+
+OUTCOMES = {"booked": "goodput", "taken": "offered", "no majority": "attempts", "double": "wasted"}
+
+
+def day(axes: Axes, day: Day, partition: tuple[float, float] | None, away: str) -> None:
+    """Each wish for a room at its office: booked, taken, no majority; a cross on the later of two that both believe."""
+    if partition and partition[1] > partition[0]:
+        shade(axes, *partition, f"{away} is cut off")
+    held: set[Any] = set()
+    for booking in day.bookings:
+        double = booking.outcome == "booked" and booking.slot in held
+        if booking.outcome == "booked":
+            held.add(booking.slot)
+        meaning = OUTCOMES["double" if double else booking.outcome]
+        y = OFFICES.index(booking.office)
+        axes.plot([booking.asked, booking.answered], [y, y], color=COLORS[meaning], lw=2)
+        axes.plot(booking.asked, y, "X" if double else "o", color=COLORS[meaning], ms=9 if double else 6)
+    counts = {"booked": day.count("booked") - day.double, "taken": day.count("taken"),
+              "no majority": day.count("no majority"), "double": day.double}
+    for i, (name, count) in enumerate(counts.items()):
+        label(axes, 2 + 16 * i, 2.75, f"{count} {name}", COLORS[OUTCOMES[name]])
+    axes.set_yticks(range(len(OFFICES)), OFFICES)
+    axes.set(xlim=(0, 62), ylim=(3.0, -0.6), xlabel="time (s)")
