@@ -1,4 +1,4 @@
-"""Drawings of part 3: counterexamples, gossip in space and time, bills for metadata, trees of text, shops and offices."""
+"""Drawings of part 3: counterexamples, gossip in space and time, metadata, trees of text, shops and offices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def script(axes: Axes, steps: Sequence[Step | tuple[str, str, Any]], replicas: S
             messages.append((argument, time - 0.4, replica, float(time), False))
         else:
             events.append((replica, float(time), f"{kind} {argument}"))
-    space_time(axes, [name for name in replicas if any(name in step[1:] for step in steps)], events, messages, unit="step")
+    named = [name for name in replicas if any(name in step[1:] for step in steps)]
+    space_time(axes, named, events, messages, unit="step")
     if wrong:
         axes.set_title(wrong, color=COLORS["wasted"])
 
@@ -114,22 +115,19 @@ def growth(axes: Sequence[Axes], run: Growth, away: tuple[int, int] | None = Non
 # ------------------------------------------------------------------------------------------------ text
 def tree(axes: Axes, text: Text) -> None:
     """The tree of a short text: reading order from left to right, depth downwards; deleted characters in grey."""
-    branches, order = text.tree(), list(text._order)
-    column, depth = {node: i for i, node in enumerate(order)}, {None: 0}
-    parent = {child: mother for (mother, _), children in branches.items() for child in children}
-    for node in sorted(order):                                  # by Lamport time: parents come first
-        depth[node] = depth[parent[node]] + 1
-        mother = parent[node]
-        if mother is not None:
-            axes.plot([column[node], column[mother]], [-depth[node], -depth[mother]], color="#AAAAAA", lw=1, zorder=1)
-    owners = sorted({str(node[1]) for node in order})
+    nodes = text.nodes()
+    column = {node.id: i for i, node in enumerate(nodes)}
+    depth: dict[Any, int] = {None: 0}
+    owners = sorted({str(node.id[1]) for node in nodes})
     palette = [COLORS["simulated"], COLORS["attempts"], COLORS["real"], COLORS["goodput"]]
-    for node in order:
-        color = palette[owners.index(str(node[1])) % 4] if node not in text._order.hidden else "#BBBBBB"
-        axes.plot(column[node], -depth[node], "o", ms=15, color=color, zorder=2)
-        axes.text(column[node], -depth[node], text._characters[node], color="white", ha="center", va="center",
-                  fontsize=9, fontweight="bold", zorder=3)
-    axes.set(xlim=(-0.7, max(len(order), 2) - 0.3), ylim=(-max(depth.values()) - 0.7, -0.3), yticks=[], xticks=[])
+    for node in sorted(nodes):                                  # by Lamport time: parents come first
+        x, y = column[node.id], depth.setdefault(node.id, depth[node.parent] + 1)
+        if node.parent is not None:
+            axes.plot([x, column[node.parent]], [y, depth[node.parent]], color="#AAAAAA", lw=1, zorder=1)
+        color = "#BBBBBB" if node.deleted else palette[owners.index(str(node.id[1])) % 4]
+        axes.plot(x, y, "o", ms=15, color=color, zorder=2)
+        axes.text(x, y, node.character, color="white", ha="center", va="center", fontweight="bold", zorder=3)
+    axes.set(xlim=(-0.7, max(len(nodes), 2) - 0.3), ylim=(max(depth.values()) + 0.7, 0.3), yticks=[], xticks=[])
     axes.grid(visible=False)
 
 

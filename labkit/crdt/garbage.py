@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable
 from typing import Self
 
 from labkit.crdt.sets import Dot
-from labkit.crdt.state import Replica, Replicated
+from labkit.crdt.state import Replica, Replicated, json_bytes
 
 
 class StableORSet(Replicated):
@@ -77,11 +77,12 @@ class StableORSet(Replicated):
         return twin
 
     def state(self) -> tuple[object, ...]:
-        return self.live, self.tombstones, self.seen
+        """What is live and what was seen; the tombstones follow from these, and go at different times."""
+        return self.live, self.seen
 
     def size_bytes(self) -> int:
-        """As for every type, and the table of who has seen what."""
-        return super().size_bytes() + sum(4 * len(row) for row in self.known.values())
+        """As for every type, with the tombstones and the table of who has seen what."""
+        return json_bytes((self.live, self.tombstones, self.known))
 
 
 def _largest(one: dict[Replica, int], other: dict[Replica, int]) -> dict[Replica, int]:

@@ -1,7 +1,7 @@
 """A machine that breaks replicated types: random scripts, judged by a specification, shrunk to the shortest failure.
 
 Two kinds of question. Does it show what it should (`find_counterexample`)? Is its merge a join (`find_broken_law`)?
-A type can pass the second and fail the first: a merge that does nothing is a perfectly good semilattice.
+A type can pass the second and fail the first: a counter that keeps the larger total is a good semilattice, and loses.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def find_counterexample(factory: Factory, spec: str = "add_wins", *, replicas: i
     rules, names = _spec(spec), _names(replicas)
     ranges.whole("find_counterexample: steps", steps, 1)
     updates = _vocabulary(factory, rules)
-    script = _search(_scripts(updates, names, steps), lambda s: _judge(factory, rules, names, s) is not None, examples,
-                     seed)
+    script = _shortest(lambda size: _scripts(updates, names, size),
+                       lambda script: _judge(factory, rules, names, script) is not None, names, steps, examples, seed)
     return None if script is None else _judge(factory, rules, names, script)
 
 
@@ -107,6 +107,27 @@ def _scripts(updates: dict[str, tuple[Any, ...]], names: Sequence[str], steps: i
              for kind, arguments in updates.items()]
     syncs = st.sampled_from(pairs).map(lambda pair: Step("sync", *pair))
     return st.lists(st.one_of(*moves, syncs), max_size=steps)
+
+
+def _shortest(scripts: Callable[[int], st.SearchStrategy[Any]], fails: Callable[[Any], bool], names: Sequence[str],
+              steps: int, examples: int, seed: int) -> Any:
+    """Search, and again among shorter scripts until there is none: shrinking alone may stop a step too early."""
+    found = _search(scripts(steps), fails, examples, seed)
+    shorter = found
+    while shorter:
+        shorter = _search(scripts(len(shorter) - 1), fails, examples, seed)
+        found = found if shorter is None else shorter
+    renamed = _renamed(found or [], names)
+    return renamed if found and fails(renamed) else found
+
+
+def _renamed(script: Sequence[Step], names: Sequence[str]) -> list[Step]:
+    """The same script with the replicas named in the order in which they appear."""
+    order = list(dict.fromkeys(name for step in script for name in (
+        (step.argument, step.replica) if step.kind == "sync" else (step.replica,))))
+    new = dict(zip(order, names, strict=False))
+    return [Step(kind, new[replica], new[argument] if kind == "sync" else argument)
+            for kind, replica, argument in script]
 
 
 def _search(strategy: st.SearchStrategy[Any], fails: Callable[[Any], bool], examples: int, seed: int) -> Any:
@@ -183,8 +204,8 @@ def find_broken_law(factory: Factory, spec: str = "add_wins", *, steps: int = 10
     """
     rules, names = _spec(spec), _names(3)
     updates = _vocabulary(factory, rules)
-    found = _search(_scripts(updates, names, steps), lambda script: _law(factory, rules, names, script) is not None,
-                    examples, seed)
+    found = _shortest(lambda size: _scripts(updates, names, size),
+                      lambda script: _law(factory, rules, names, script) is not None, names, steps, examples, seed)
     return None if found is None else _law(factory, rules, names, found)
 
 

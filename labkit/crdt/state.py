@@ -68,7 +68,7 @@ class Replicated:
 
     def size_bytes(self) -> int:
         """Bytes of the state as compact JSON: what a full-state message costs, and a fair unit between types."""
-        return len(json.dumps(_plain(self.state()), separators=(",", ":"), ensure_ascii=False).encode())
+        return json_bytes(self.state())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.replica!r}, value={self.value()!r})"
@@ -87,6 +87,11 @@ class WithDeltas(Replicated):
         What a delta cannot do is replace one that never came: somebody has to send that again.
         """
         self.merge(delta)
+
+
+def json_bytes(state: Any) -> int:
+    """Length of a state as compact JSON in UTF-8; what JSON cannot say is written as Python would."""
+    return len(json.dumps(_plain(state), separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _plain(state: Any) -> Any:

@@ -11,7 +11,7 @@ is after them, as in yrs and pycrdt, so that two replicas get the same text from
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from labkit import ranges
 from labkit.crdt.sequence import Sequence
@@ -27,6 +27,15 @@ class Change(NamedTuple):
     parent: Id | None
     right: bool
     character: str | None               # None: a delete
+
+
+class Node(NamedTuple):
+    """A character in the tree, and what it hangs from (None: the beginning)."""
+
+    id: Id
+    parent: Id | None
+    character: str
+    deleted: bool
 
 
 class Text(Replicated):
@@ -126,6 +135,7 @@ class Text(Replicated):
         """Characters that are deleted and still kept, because others may hang from them."""
         return len(self._order.hidden)
 
-    def tree(self) -> dict[tuple[Any, bool], tuple[Any, ...]]:
-        """The branches: (parent id or None, to its right?) to the ids that hang there, in order."""
-        return dict(self._branches)
+    def nodes(self) -> list[Node]:
+        """The whole tree in reading order, deleted characters too."""
+        parents = {child: parent for (parent, _), children in self._branches.items() for child in children}
+        return [Node(node, parents[node], self._characters[node], node in self._order.hidden) for node in self._order]
