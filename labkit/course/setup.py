@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 Item = TypeVar("Item")
 # what the package really needs: pip's metadata may be missing on a path install
-WANTED = {"numpy": "1.26", "pandas": "2.2", "matplotlib": "3.8", "simpy": "4.1", "ipywidgets": "7.7.1"}
+WANTED = {"numpy": "1.26", "pandas": "2.2", "matplotlib": "3.8", "simpy": "4.1", "ipywidgets": "7.7.1",
+          "hypothesis": "6.100", "pycrdt": "0.12"}
 
 
 @dataclass(frozen=True)

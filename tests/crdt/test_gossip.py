@@ -127,7 +127,8 @@ def test_two_replicas_need_a_geometric_number_of_rounds():
 
 def test_questions_theory_refuses():
     for call in (lambda: theory.exchanges(1), lambda: theory.closed_form(8, "shout"),
-                 lambda: theory.mean_field(8, "push", 0), lambda: rumour.rounds(8, "push", 1.5), lambda: rumour.exchanges(1)):
+                 lambda: theory.mean_field(8, "push", 0), lambda: rumour.rounds(8, "push", 1.5),
+                 lambda: rumour.exchanges(1)):
         with pytest.raises(ValueError, match="must be"):
             call()
 

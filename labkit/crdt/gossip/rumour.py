@@ -9,19 +9,19 @@ from labkit import ranges
 from labkit.crdt.gossip import theory
 
 
-def rounds(n: int, mode: str, p: float = 1.0, trials: int = 200, seed: int = 0) -> npt.NDArray[np.int64]:
-    """Synchronous rounds until all `n` know it, once per trial; each replica calls one other a round.
+def spread(n: int, mode: str, p: float = 1.0, trials: int = 20, seed: int = 0) -> npt.NDArray[np.int64]:
+    """How many of `n` know it after 0, 1, 2 ... synchronous rounds: one row per round, one column per trial.
 
-    A call succeeds with chance `p` in (0, 1]. mode: "push", "pull" or "push_pull".
+    Each round each replica calls one other, at random; a call succeeds with chance `p` in (0, 1].
+    mode: "push" (callers tell), "pull" (callers ask) or "push_pull" (both)
     """
-    theory._check(n, mode, p)
-    ranges.whole("rumour.rounds: trials", trials, 1)
+    theory.check(n, mode, p)
+    ranges.whole("rumour.spread: trials", trials, 1)
     rng = np.random.default_rng(seed)
     informed = np.zeros((trials, n), bool)
     informed[:, 0] = True
-    taken = np.zeros(trials, int)
+    counts = [informed.sum(axis=1)]
     while not informed.all():
-        taken[~informed.all(axis=1)] += 1
         called = (np.arange(n) + rng.integers(1, n, (trials, n))) % n
         works = rng.random((trials, n)) < p
         news = informed.copy()
@@ -31,7 +31,13 @@ def rounds(n: int, mode: str, p: float = 1.0, trials: int = 200, seed: int = 0) 
         if mode != "push":
             news |= works & np.take_along_axis(informed, called, axis=1)
         informed = news
-    return taken
+        counts.append(informed.sum(axis=1))
+    return np.array(counts)
+
+
+def rounds(n: int, mode: str, p: float = 1.0, trials: int = 200, seed: int = 0) -> npt.NDArray[np.int64]:
+    """Rounds until all `n` know it, once per trial; parameters as for `spread`."""
+    return np.asarray((spread(n, mode, p, trials, seed) < n).sum(axis=0))
 
 
 def exchanges(n: int, trials: int = 200, seed: int = 0, everybody: bool = False) -> npt.NDArray[np.int64]:

@@ -39,7 +39,7 @@ def closed_form(n: int, mode: str, p: float = 1.0) -> float:
     >>> round(closed_form(128, "push_pull", 0.5), 2)
     11.07
     """
-    _check(n, mode, p)
+    check(n, mode, p)
     grow = {"push": 1 + p, "pull": 1 + p, "push_pull": 1 + 2 * p}[mode]
     start = math.log(n) / math.log(grow)
     if mode == "push":
@@ -55,7 +55,7 @@ def mean_field(n: int, mode: str, p: float = 1.0) -> list[float]:
     An uninformed one stays so if none of the i informed calls it, (1 - p/(n-1))^i, and if it calls none of them,
     1 - p i/(n-1).
     """
-    _check(n, mode, p)
+    check(n, mode, p)
     informed = [1.0]
     while n - informed[-1] >= 0.5:
         i = informed[-1]
@@ -66,7 +66,8 @@ def mean_field(n: int, mode: str, p: float = 1.0) -> list[float]:
     return informed
 
 
-def _check(n: int, mode: str, p: float) -> None:
+def check(n: int, mode: str, p: float) -> None:
+    """Refuse what no formula here is about."""
     ranges.whole("gossip.theory: n", n, 2)
     ranges.one_of("gossip.theory: mode", mode, MODES)
     ranges.number("gossip.theory: p", p, 0, 1, above=True)
