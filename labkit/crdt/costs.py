@@ -18,23 +18,25 @@ from labkit.crdt.sets import ORSWOT, ORSet
 REPLICAS, KEYS, RATE, WRITES = 3, 4, 10.0, 60       # RATE: writes a second over all keys
 
 
-def lww_loss(skew: float, trials: int = 200, seed: int = 0) -> tuple[float, float]:
+def lww_loss(skew: float, rate: float = RATE, trials: int = 200, seed: int = 0) -> tuple[float, float]:
     """Share of keys that end on another value than the last one written, and its standard error.
 
-    skew: standard deviation of each replica's clock (s, >= 0). 60 writes, 10 a second, to 4 keys at 3 replicas.
+    skew: standard deviation of each replica's clock (s, >= 0)    rate: writes a second over all keys (> 0)
+    60 writes to 4 keys at 3 replicas.
     """
     ranges.number("costs.lww_loss: skew", skew, 0)
+    ranges.number("costs.lww_loss: rate", rate, 0, above=True)
     ranges.whole("costs.lww_loss: trials", trials, 2)
-    shares = np.array([_lost_share(skew, random.Random(1_000_003 * seed + i)) for i in range(trials)])
+    shares = np.array([_lost_share(skew, rate, random.Random(1_000_003 * seed + i)) for i in range(trials)])
     return float(shares.mean()), float(shares.std(ddof=1) / np.sqrt(trials))
 
 
-def _lost_share(skew: float, rng: random.Random) -> float:
+def _lost_share(skew: float, rate: float, rng: random.Random) -> float:
     clocks = [rng.gauss(0, skew) if skew else 0.0 for _ in range(REPLICAS)]
     replicas, everybody = [LWWMap(i) for i in range(REPLICAS)], LWWMap("everybody")
     now, last = 0.0, {}
     for number in range(WRITES):
-        now += rng.expovariate(RATE)
+        now += rng.expovariate(rate)
         key, i = rng.randrange(KEYS), rng.randrange(REPLICAS)
         replicas[i].set(key, number, now + clocks[i])
         everybody.merge_delta(replicas[i].delta())
@@ -43,16 +45,16 @@ def _lost_share(skew: float, rng: random.Random) -> float:
     return float(lost / len(last))
 
 
-def expected_lww_loss(skew: float, seed: int = 0) -> float:
+def expected_lww_loss(skew: float, rate: float = RATE, draws: int = 200_000, seed: int = 0) -> float:
     """The same share by formula: 1 - E[exp(-(rate / replicas) sum over the others of max(0, their clock - mine))].
 
     The last write loses if some replica whose clock is ahead by d wrote the key within the last d seconds; such writes
-    are a Poisson process. The mean over the clocks is taken over 200,000 draws; ages are cut off at the run's length.
+    are a Poisson process. The mean over the clocks is taken over `draws` of them; ages are cut off at the run's length.
     """
     ranges.number("costs.expected_lww_loss: skew", skew, 0)
-    clocks = np.random.default_rng(seed).normal(0, 1, (200_000, REPLICAS)) * skew
-    ahead = np.clip(clocks[:, 1:] - clocks[:, :1], 0, (WRITES - KEYS) / RATE).sum(axis=1)
-    return float(1 - np.exp(-RATE / KEYS / REPLICAS * ahead).mean())
+    clocks = np.random.default_rng(seed).normal(0, 1, (draws, REPLICAS)) * skew
+    ahead = np.clip(clocks[:, 1:] - clocks[:, :1], 0, (WRITES - KEYS) / rate).sum(axis=1)
+    return float(1 - np.exp(-rate / KEYS / REPLICAS * ahead).mean())
 
 
 @dataclass(frozen=True)

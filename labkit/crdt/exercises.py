@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import Any
 
 from labkit.course.quiz import Exercise, close_to
 from labkit.crdt import invariants, laws
 from labkit.crdt.gossip import rumour, theory
+from labkit.crdt.sets import ORSWOT
 from labkit.crdt.specification import SPECS, Step, visible
 
 
@@ -78,8 +80,89 @@ def _messenger(kind: Any) -> str | None:
     for message in (messages[1], messages[0], messages[2], messages[1], messages[0]):
         receiver.apply(message)
     if receiver.value() != 12:
-        return f"3 and 4 from one, 5 from another, doubled and out of order: the receiver shows {receiver.value()}, not 12"
+        return f"3, 4 and 5, some of them twice and out of order: the receiver shows {receiver.value()}, not 12"
     return None
 
 
 MESSENGER = Exercise("31.3", _messenger)
+
+# ------------------------------------------------------------------------------------------------ 32
+LOST_LAST_WRITE = Exercise("32.1", close_to(
+    1 - exp(-0.25), 0.005, "too low: A writes the key every two seconds on average, and half a second of that counts",
+    "too high: only A's writes can win over B's last one, and only those of the last half second"))
+
+
+def _restored(restore: Any) -> str | None:
+    lost, other = ORSWOT("phone"), ORSWOT("server")
+    backup = lost.copy()
+    lost.add("bread")
+    other.merge(lost)
+    other.remove("bread")
+    new = restore(backup.copy(), other)
+    if "bread" in new.value():
+        return "bread, which was removed, is back"
+    new.add("milk")
+    other.merge(new)
+    if "milk" not in other.value():
+        return "the first add after the restore never reached the server: its dot had been used before"
+    return None
+
+
+RESTORED = Exercise("32.2", _restored)
+AWAY = Exercise("32.3", close_to(
+    960_000, 0.005, "too little: eight hours have 28,800 seconds, and nothing is collected while one is away",
+    "too much: each remove leaves one tombstone at each replica; the question is about one replica"))
+
+
+# ------------------------------------------------------------------------------------------------ 33
+def _seminar(schema: Any) -> str | None:
+    names = {operation.name for operation in schema.operations}
+    if names != {"enrol", "leave"}:
+        return f"the operations should be called enrol and leave, yours are {', '.join(sorted(names))}"
+    people = [operation for operation in schema.operations if operation.name == "enrol"][0].arguments
+    if len(people) < 3:
+        return "with fewer than three people there is nobody to be turned away"
+    states: list[Any] = list(invariants.reachable(schema, 4))
+    largest = max(map(len, states))
+    if largest != 2:
+        return f"the seminar has 2 seats; in your schema up to {largest} sit in it"
+    found = invariants.labels(schema)
+    return None if found == {"enrol": "red", "leave": "blue"} else f"the labels come out as {found}: look at your merge"
+
+
+SEMINAR = Exercise("33.1", _seminar)
+QUESTIONS = {"was 100 ever bid?": False, "is room 7 free?": True, "do the locks form a cycle?": False,
+             "who has the highest bid?": True, "have at least 50 people signed?": False, "did exactly 50 sign?": True}
+
+
+def _coordinate(chosen: Any) -> str | None:
+    chosen = set(chosen)
+    unknown = chosen - set(QUESTIONS)
+    if unknown:
+        return f"{sorted(unknown)[0]!r} is not one of the questions"
+    for question, needs in QUESTIONS.items():
+        if needs and question not in chosen:
+            return f"{question!r}: can the answer be taken back by a fact that arrives later?"
+        if question in chosen and not needs:
+            return f"{question!r}: once true, it stays true whatever arrives"
+    return None
+
+
+COORDINATE = Exercise("33.2", _coordinate)
+FEATURES = {"likes": "counter", "seats of a concert": "escrow", "user names": "strong", "shared notes": "text",
+            "dark mode": "last writer"}
+
+
+def _choose(choices: Any) -> str | None:
+    why = {"likes": "nothing is broken by counting late, and no like may be lost",
+           "seats of a concert": "there are many alike, and selling must go on offline: which type splits rights?",
+           "user names": "no merge can make two equal names different",
+           "shared notes": "two sentences typed at the same time must both survive",
+           "dark mode": "one user, one value, and nobody is hurt if an old one wins for a second"}
+    for feature, right in FEATURES.items():
+        if choices.get(feature) != right:
+            return f"{feature}: {why[feature]}"
+    return None
+
+
+CHOICES = Exercise("33.3", _choose)
