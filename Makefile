@@ -23,6 +23,7 @@ lint: $(VENV)/test.done
 bench: $(VENV)/test.done
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python -m tests.bench.bench_consistency
+	$(BIN)/python -m tests.bench.bench_crdt
 
 notebooks: $(VENV)/test.done
 	$(BIN)/python tests/refresh_notebooks.py $(NB)

@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 # Okabe & Ito's palette (2008), told apart by readers with any common colour blindness. One meaning each, for the
@@ -119,7 +121,15 @@ class Stage:
     def _look(axes: Axes) -> list[object]:
         axis = [axes.xaxis, axes.yaxis]
         return [axes.get_xlim(), axes.get_ylim(), axes.get_xlabel(), axes.get_ylabel(), axes.get_title("left"),
-                *[(a.get_scale(), a.get_major_locator(), a.get_major_formatter()) for a in axis]]
+                *[(a.get_scale(), *_ticks(a)) for a in axis]]
+
+
+def _ticks(axis: Axis) -> tuple[object, object]:
+    """What decides the ticks; ticks set by hand are the same if their places and texts are."""
+    places = axis.get_major_locator()
+    if isinstance(places, FixedLocator):
+        return tuple(places()), tuple(text.get_text() for text in axis.get_ticklabels())
+    return places, axis.get_major_formatter()
 
 
 class Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import html
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -148,6 +149,9 @@ class Panel:
         self._quiet = False
         self._build()
         self._refresh()
+        # what is loaded by now stays: scanning it all again for garbage would be felt as a 0.1 s stop of a slider
+        gc.collect()
+        gc.freeze()
 
     # ------------------------------------------------------------------------------------------ from code
     @property

@@ -137,7 +137,8 @@ class OperationCausal(Operation):
             self.pending[source].pop(payload, None)
             return
         self.send(source, payload[1])
-        self.waiting.append(payload)
+        if payload[1] > self.done.get(payload[0], 0) and payload not in self.waiting:
+            self.waiting.append(payload)
         while self._deliver():
             pass
 

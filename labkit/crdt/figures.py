@@ -47,7 +47,7 @@ def counterexample(found: Counterexample) -> Picture:
 
 # ------------------------------------------------------------------------------------------------ gossip
 def gossip(axes: Sequence[Axes], run: GossipRun, until: float) -> None:
-    """Left: who was updated and who told whom when; right: how many different states there were."""
+    """Above: who was updated and who told whom when; below: how many different states there were."""
     _messages(axes[0], run, until)
     _divergence(axes[1], run, until)
 
@@ -66,8 +66,8 @@ def _messages(axes: Axes, run: GossipRun, until: float) -> None:
     if run.converged_at is not None and run.converged_at <= until:
         axes.axvline(run.converged_at, color=COLORS["goodput"], lw=2)
     axes.set_yticks(range(len(lane)), list(lane))
-    axes.set(xlim=(0, until), ylim=(len(lane) - 0.5, -0.5), xlabel="time (s)")
-    axes.set_title("updates (dots), messages (lines), dashed: lost", fontsize=9)
+    axes.set(xlim=(0, until), ylim=(len(lane) - 0.5, -0.5),
+             xlabel="time (s): dots are updates, lines are messages, dashed ones were lost")
 
 
 def _divergence(axes: Axes, run: GossipRun, until: float) -> None:
@@ -75,10 +75,11 @@ def _divergence(axes: Axes, run: GossipRun, until: float) -> None:
     axes.step(time, count, where="post", color=COLORS["wasted"])
     if run.converged_at is not None and run.converged_at <= until:
         axes.axvline(run.converged_at, color=COLORS["goodput"], lw=2)
-        label(axes, run.converged_at, 8.3, f" equal {run.converged_at:.1f} s", COLORS["goodput"],
+        label(axes, run.converged_at, 7.6, f" equal {run.converged_at:.1f} s", COLORS["goodput"],
               ha="left" if run.converged_at < until * 0.6 else "right")
     axes.axvline(run.last_operation, color="#777777", lw=1, ls=":")
-    axes.set(xlim=(0, until), ylim=(0.5, 9), xlabel="time (s), dotted: last update", ylabel="different states")
+    axes.set(xlim=(0, until), ylim=(0.5, 9), xlabel="time (s): the dotted line is the last update",
+             ylabel="different states")
 
 
 def assumptions(axes: Axes, table: Mapping[str, Mapping[str, float]], title: str = "") -> None:
@@ -108,8 +109,10 @@ def growth(axes: Sequence[Axes], run: Growth, away: tuple[int, int] | None = Non
     if away:
         shade(tombs, *away, "one replica away")
         shade(size, *away)
-    tombs.set(xlabel="operations", ylabel="tombstones (dotted: live items)", xlim=(0, run.operations[-1]))
-    size.set(xlabel="operations", ylabel="bytes a replica", xlim=(0, run.operations[-1]))
+    tombs.set(xlabel="operations", ylabel="tombstones (dotted: live items)", xlim=(0, run.operations[-1]),
+              ylim=(0, 1.15 * max(map(max, (run.live, *run.tombstones.values())))))
+    size.set(xlabel="operations", ylabel="bytes a replica", xlim=(0, run.operations[-1]),
+             ylim=(0, 1.15 * max(map(max, run.size.values()))))
 
 
 # ------------------------------------------------------------------------------------------------ text

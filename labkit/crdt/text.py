@@ -103,16 +103,16 @@ class Text(Replicated):
         before = sum(rank(sibling[1]) < rank(node[1]) or (sibling[1] == node[1] and sibling < node)
                      for sibling in siblings)
         if before:
-            self._order.put(node, self._end(siblings[before - 1], True))
+            self._order.put(node, self._end(siblings[before - 1], right=True))
         elif right:
             self._order.put(node, parent)
         else:
-            self._order.put(node, self._end(siblings[0] if siblings else parent, False, bool(siblings)), after=False)
+            self._order.put(node, self._end(siblings[0], right=False) if siblings else parent, after=False)
         self._branches[parent, right] = (*siblings[:before], node, *siblings[before:])
 
-    def _end(self, node: Id | None, right: bool, go: bool = True) -> Id | None:
-        """The first or last character of the branch that hangs from `node`."""
-        while go and (node, right) in self._branches:
+    def _end(self, node: Id, right: bool) -> Id:
+        """The first or the last (`right`) character of the branch that starts with `node`."""
+        while (node, right) in self._branches:
             node = self._branches[node, right][-1 if right else 0]
         return node
 

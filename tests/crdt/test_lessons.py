@@ -1,0 +1,71 @@
+"""What the lessons draw and ask: wrong answers get a sentence about what is wrong, drawings their text."""
+
+import pytest
+
+from labkit import course
+from labkit.crdt import ORSWOT, Text, costs, exercises, figures, gossip, invariants, laws
+from tests.crdt import planted
+
+
+def no_seats(people, most):
+    return invariants.Schema("seminar", frozenset(), (
+        invariants.Operation("enrol", people, lambda inside, who: inside | {who}),
+        invariants.Operation("leave", people, lambda inside, who: inside - {who} if who in inside else None)),
+        lambda inside: len(inside) <= most, invariants.merge_facts)
+
+
+class Half:
+    """A counter message that adds: not safe when doubled."""
+
+    def __init__(self, replica):
+        self.total = 0
+
+    def increment(self, amount):
+        self.total += amount
+        return amount
+
+    def apply(self, message):
+        self.total += message
+
+    def value(self):
+        return self.total
+
+
+@pytest.mark.parametrize("exercise,answer,complaint", [
+    (exercises.PART_WAYS, [("add", "A", "x"), ("sync", "B", "A"), ("remove", "B", "x")], "both rules show the same"),
+    (exercises.PART_WAYS, [("add", "A", "x")] * 4, "three steps are enough, you have 4"),
+    (exercises.USELESS, planted.Summing, "the idempotent law is broken after: A: increment 1"),
+    (exercises.USELESS, planted.LargerTotal, "alone and after one increment, it is right"),
+    (exercises.MENDED, planted.Resurrecting, "the machine still finds: A: add x"),
+    (exercises.EXCHANGES, 100, "too few"), (exercises.EXCHANGES, 400, "too many"),
+    (exercises.CALLS, 1, "with 1 a second it takes 12"), (exercises.CALLS, 3, "one call a second less would do"),
+    (exercises.CALLS, 1.5, "a whole number"), (exercises.MESSENGER, Half, "the receiver shows 19, not 12"),
+    (exercises.LOST_LAST_WRITE, 0.5, "too high"), (exercises.LOST_LAST_WRITE, 0.1, "too low"),
+    (exercises.RESTORED, lambda backup, server: backup, "the first add after the restore never reached the server"),
+    (exercises.AWAY, 2000, "too little"), (exercises.SEMINAR, no_seats(("a", "b", "c"), 1), "has 2 seats"),
+    (exercises.SEMINAR, no_seats(("a", "b"), 2), "fewer than three people"),
+    (exercises.SEMINAR, invariants.account(), "should be called enrol and leave"),
+    (exercises.COORDINATE, ["is room 7 free?"], "can the answer be taken back"),
+    (exercises.COORDINATE, list(exercises.QUESTIONS), "once true, it stays true"),
+    (exercises.COORDINATE, ["why?"], "'why?' is not one of the questions"),
+    (exercises.CHOICES, {"likes": "strong"}, "likes: nothing is broken by counting late"),
+    (exercises.RESTORED, 7, "your answer could not be used: TypeError")])
+def test_wrong_answers_are_told_what_is_wrong(exercise, answer, complaint):
+    verdict = course.check(exercise, answer)
+    assert not verdict and complaint in repr(verdict)
+
+
+def test_drawings_say_what_is_on_them():
+    found = laws.find_counterexample(planted.Resurrecting)
+    drawn = figures.counterexample(found)
+    assert repr(drawn) == str(found) and drawn._repr_mimebundle_()["image/png"]
+    run = gossip.simulate(ORSWOT, 4, 10, 0.5, 0.5, (3, 6), 1)
+    text = Text("a")
+    text.insert(0, "tea")
+    text.delete(1)
+    sizes = costs.growth(100)
+    for draw, axes in ((lambda a: figures.gossip(a, run, 30), (2, 1)), (lambda a: figures.tree(a, text), 1),
+                       (lambda a: figures.growth(a, sizes, (20, 60)), 2)):
+        picture = course.figures.picture(lambda a, draw=draw: draw(a) or "drawn", axes=axes)
+        assert picture._repr_mimebundle_()["image/png"]
+    assert [(node.character, node.deleted) for node in text.nodes()] == [("t", False), ("e", True), ("a", False)]
