@@ -82,7 +82,7 @@ class BoundedCounter(Tallies):
     transferred. Whoever holds no rights says no, although there may be stock elsewhere: that is the price.
 
     >>> a, b = BoundedCounter("a"), BoundedCounter("b")
-    >>> a.increment(5); a.transfer(2, "b"); b.merge(a)
+    >>> a.increment(5); moved = a.transfer(2, "b"); b.merge(a)
     >>> b.decrement(3), b.decrement(2), b.value()
     (False, True, 3)
     """

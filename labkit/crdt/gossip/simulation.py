@@ -126,8 +126,8 @@ def simulate(kind: str | type[Replicated], replicas: int = 4, operations: int = 
 
 
 def _kind(kind: str | type[Replicated]) -> type[Replicated]:
-    if isinstance(kind, type) and issubclass(kind, Replicated):
-        return kind
+    if kind in KINDS.values():
+        return KINDS[kind.__name__]             # type: ignore[union-attr]  # it is one of the classes
     plain = {name.lower(): cls for name, cls in KINDS.items()}
     spelled = str(kind).lower().replace("-", "").replace("_", "").replace(" ", "")
     if spelled not in plain:
