@@ -145,9 +145,6 @@ class OperationCausal(Operation):
     def _deliver(self) -> bool:
         for packet in self.waiting:
             sender, number, past, message = packet
-            if number <= self.done.get(sender, 0):
-                self.waiting.remove(packet)
-                return True
             if all(self.done.get(replica, 0) >= count for replica, count in past.items()):
                 self.waiting.remove(packet)
                 self.done[sender] = number

@@ -43,6 +43,8 @@ def test_each_fault_does_what_it_says_and_nothing_else():
     missing = set(range(200)) - {payload for _, payload in cut}
     assert set(range(50, 80)) <= missing <= set(range(48, 80))
     assert sum(m.lost for m in network.log) == len(missing)
+    far, _ = carried(Faults(delay=40, partitions=(isolate(50, 60, ["A"]),)))
+    assert not {payload for _, payload in far} & set(range(50, 60)), "sent during the cut, due after it: lost"
 
 
 def test_the_same_seed_brings_the_same():
