@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from tqdm.auto import tqdm
-
-Item = TypeVar("Item")
 # what the package really needs: pip's metadata may be missing on a path install
 WANTED = {"numpy": "1.26", "pandas": "2.2", "matplotlib": "3.8", "simpy": "4.1", "ipywidgets": "7.7.1",
           "hypothesis": "6.100", "pycrdt": "0.12"}
+# part 4 runs on these; they come with `make lab`, or `pip install labkit[data]`
+DATA = {"pyarrow": "17", "polars": "1.10", "duckdb": "1.1", "fastavro": "1.9", "orjson": "3.10", "msgspec": "0.18",
+        "msgpack": "1.0.8", "openpyxl": "3.1", "xlsxwriter": "3.2", "fastexcel": "0.11"}
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,12 @@ def gpu() -> str:
     return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else ""
 
 
-def ready(needs_gpu: bool = False) -> Report:
-    """Check Python, the packages and, if `needs_gpu`, the GPU; shows [OK] and [FAIL] lines."""
+def ready(needs_gpu: bool = False, data: bool = False) -> Report:
+    """Check Python, the packages, the `data` engines and a GPU if asked for; shows [OK] and [FAIL] lines."""
     version = platform.python_version()
     lines = [Line(sys.version_info >= (3, 11), f"Python {version}", "Python 3.11 or newer is needed; run `make lab` "
                   "with one, or on Colab choose a current runtime")]
-    lines += [_package(name, low) for name, low in WANTED.items()]
+    lines += [_package(name, low) for name, low in (WANTED | (DATA if data else {})).items()]
     where = "Colab" if on_colab() else f"{platform.system()} {platform.machine()}"
     card = gpu()
     lines.append(Line(bool(card) or not needs_gpu, f"{where}, " + (f"GPU {card}" if card else "no GPU"),
@@ -87,12 +84,3 @@ def _numbers(version: str) -> list[int]:
             break
         numbers.append(int(digits))
     return numbers
-
-
-def progress(items: Iterable[Item] | Sequence[Item], what: str = "") -> Iterator[Item]:
-    """Iterate with a progress bar that appears only if it takes more than two seconds.
-
-    Under pytest (nbval), or with LABKIT_PROGRESS=off, there is none: outputs must not depend on speed.
-    """
-    silent = "PYTEST_CURRENT_TEST" in os.environ or os.environ.get("LABKIT_PROGRESS") == "off"
-    yield from tqdm(items, desc=what, delay=2, leave=False, disable=silent)
