@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from labkit import course, files
-from labkit.interactions import coherence, demos, exercises, samples, study
+from labkit.interactions import coherence, demos, exercises, promises, samples, study
 from labkit.interactions.loopback import program, serve
 
 EXAMPLES = tomllib.loads(files.data("incoherent.toml").read_text())
@@ -110,6 +110,21 @@ def test_each_demo_fails_for_its_reason_and_its_cure_cures_it(name):
     assert threading.active_count() <= threads + 3
     listening = [line.laddr.ip for line in me.net_connections(kind="inet") if line.status == "LISTEN"]
     assert set(listening) <= {"127.0.0.1"}
+
+
+def test_promises_are_held_where_a_tool_can_see_them():
+    said = promises.messages()
+    assert said["as agreed"] == said["cents for euros"] == said["dollars called euros"] == ""
+    assert all(said[name] for name in said if name not in ("as agreed", "cents for euros", "dollars called euros"))
+    sent = pd.DataFrame({"id": ["9007199254740993", "2"], "zip": ["00731", "04102"], "amount": [1.5, 2.0]})
+    assert promises.table(sent) == []
+    found = promises.table(sent.assign(id=[9007199254740992, 2], zip=[731, 4102], amount=[-1.0, 2.0]))
+    assert {line.partition(":")[0] for line in found} == {"id", "zip", "amount"}
+
+
+def test_a_service_that_lies_from_fifty_on_is_caught_at_fifty():
+    assert promises.catch(promises.service(honest=False)).startswith("GET /orders/50: ")
+    assert promises.catch(promises.service(honest=True)) == ""
 
 
 def test_nothing_listens_after_the_block_even_if_it_raises():
