@@ -19,7 +19,10 @@ from labkit.interactions import engines, systems
 from labkit.interactions.cases import CASES, Case
 from labkit.interactions.engines import CannotHold, Table
 from labkit.interactions.judge import VERDICTS, judge
+from labkit.interactions.promises import catch, messages, service, table
 from labkit.interactions.worker import error
+
+__all__ = ["Effect", "avro_resolution", "catch", "csv_effect", "messages", "read_declared", "service", "table"]
 
 
 def declarable(case: Case) -> bool:

@@ -25,6 +25,7 @@ def verdict(whole, medium, writer, reader, name):
 
 def test_it_is_as_large_as_promised(whole):
     assert len(systems.available()) >= 8 and len({s.name for s in systems.available()}) >= 8
+    assert all(case.why for case in CASES)
     assert len(CASES) >= 60 and len({c.name for c in CASES}) == len(CASES)
     assert len(whole.pairs()) >= 100 and len(whole) >= 5000
     assert sum(whole.counts().values()) == len(whole)
