@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -32,6 +33,7 @@ from labkit.interactions.systems import System
 from labkit.interactions.worker import Job
 from labkit.progress import progress
 
+Message = Cell | Exception | None       # from a worker: a cell, what went wrong, or that it is done
 WORKERS = 2
 WORKER = "labkit.interactions.worker"
 
@@ -129,7 +131,7 @@ def run(systems: Sequence[System] | None = None, cases: Sequence[Case] | None = 
 
 def _collect(jobs: list[Job]) -> Iterator[Cell]:
     """Cells from two workers as they come."""
-    cells: queue.Queue[Cell | None] = queue.Queue()
+    cells: queue.Queue[Message] = queue.Queue()
     stop = threading.Event()
     half = [jobs[i::WORKERS] for i in range(WORKERS)]
     threads = [threading.Thread(target=_drive, args=(part, cells, stop), daemon=True) for part in half if part]
@@ -139,38 +141,47 @@ def _collect(jobs: list[Job]) -> Iterator[Cell]:
     try:
         while running:
             cell = cells.get()
-            if cell is None:
+            if isinstance(cell, Cell):
+                yield cell
+            elif cell is None:
                 running -= 1
             else:
-                yield cell
+                raise cell
     finally:
         stop.set()
         for thread in threads:
             thread.join()
 
 
-def _drive(jobs: list[Job], cells: queue.Queue[Cell | None], stop: threading.Event) -> None:
+def _drive(jobs: list[Job], cells: queue.Queue[Message], stop: threading.Event) -> None:
     """Give the jobs to a worker; if it dies, say so in a cell and give the rest to a new one."""
     try:
         while jobs and not stop.is_set():
             jobs = _one_worker(jobs, cells, stop)
-    finally:
         cells.put(None)
+    except Exception as error:                  # a thread's error must reach who waits for its cells
+        cells.put(error)
 
 
-def _one_worker(jobs: list[Job], cells: queue.Queue[Cell | None], stop: threading.Event) -> list[Job]:
+def _one_worker(jobs: list[Job], cells: queue.Queue[Message], stop: threading.Event) -> list[Job]:
     one_thread = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-c", f"from {WORKER} import main; main()"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, env=os.environ | one_thread)
     assert process.stdin and process.stdout
     begun, done = "", 0
     try:
-        pickle.dump(jobs, process.stdin)
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):      # it did not even start: said below
+            pickle.dump(jobs, process.stdin)
+            process.stdin.close()
         while not stop.is_set():
             try:
                 kind, *body = pickle.load(process.stdout)
             except (EOFError, pickle.UnpicklingError):
+                if not begun:
+                    raise RuntimeError(f"matrix.run: the worker did not start (exit code {process.wait()}); "
+                                       f"try: {sys.executable} -c 'import {WORKER}'") from None
+                if done == len(jobs):
+                    return []
                 cells.put(_died(jobs[done], begun, process.wait()))
                 return _after(jobs[done:], begun)
             if kind == "cell":

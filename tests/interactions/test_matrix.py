@@ -113,6 +113,12 @@ def test_a_library_that_kills_its_process_is_one_cell(monkeypatch):
     assert sum(cell.verdict == "same" for cell in found.cells) == 10
 
 
+def test_a_worker_that_does_not_start_is_an_error_and_not_an_empty_matrix(monkeypatch):
+    monkeypatch.setattr(matrix, "WORKER", "no_such_module")
+    with pytest.raises(RuntimeError, match="worker did not start .exit code 1.; try: .* -c 'import no_such_module'"):
+        matrix.run(media=["sqlite"], cases=CASES[:2])
+
+
 def test_shrink_finds_the_smallest_table():
     found = matrix.shrink(("parquet", "pandas", "pandas"), "int64")
     assert found is not None and found.came is not None
