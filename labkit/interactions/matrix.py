@@ -33,7 +33,7 @@ from labkit.interactions.systems import System
 from labkit.interactions.worker import Job
 from labkit.progress import progress
 
-Message = Cell | Exception | None       # from a worker: a cell, what went wrong, or that it is done
+Message = list[Cell] | Exception | None     # from a worker: the cells of a job, what went wrong, or that it is done
 WORKERS = 2
 WORKER = "labkit.interactions.worker"
 
@@ -123,14 +123,14 @@ def run(systems: Sequence[System] | None = None, cases: Sequence[Case] | None = 
                for medium in media or all_systems.MEDIA}
     jobs = [Job(writer.medium, writer.name, readers[writer.medium], one)
             for writer in chosen if writer.writer and writer.medium in readers for one in asked]
-    total = sum(len(job.readers) for job in jobs)
-    cells = tuple(progress(_collect(jobs), "write here, read there", total))
+    batches = progress(_collect(jobs), "write here, read there", len(jobs))
+    cells = [cell for batch in batches for cell in batch]
     order = {(job.medium, job.writer, job.case.name): i for i, job in enumerate(jobs)}
     return Matrix(tuple(sorted(cells, key=lambda c: order[c.medium, c.writer, c.case])), all_systems.versions())
 
 
-def _collect(jobs: list[Job]) -> Iterator[Cell]:
-    """Cells from two workers as they come."""
+def _collect(jobs: list[Job]) -> Iterator[list[Cell]]:
+    """The cells of each job, from two workers, as they come."""
     cells: queue.Queue[Message] = queue.Queue()
     stop = threading.Event()
     half = [jobs[i::WORKERS] for i in range(WORKERS)]
@@ -140,13 +140,13 @@ def _collect(jobs: list[Job]) -> Iterator[Cell]:
     running = len(threads)
     try:
         while running:
-            cell = cells.get()
-            if isinstance(cell, Cell):
-                yield cell
-            elif cell is None:
+            batch = cells.get()
+            if isinstance(batch, list):
+                yield batch
+            elif batch is None:
                 running -= 1
             else:
-                raise cell
+                raise batch
     finally:
         stop.set()
         for thread in threads:
@@ -168,7 +168,7 @@ def _one_worker(jobs: list[Job], cells: queue.Queue[Message], stop: threading.Ev
     process = subprocess.Popen([sys.executable, "-c", f"from {WORKER} import main; main()"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, env=os.environ | one_thread)
     assert process.stdin and process.stdout
-    begun, done = "", 0
+    begun, done, batch = "", 0, list[Cell]()
     try:
         with contextlib.suppress(BrokenPipeError):      # it did not even start: said below
             pickle.dump(jobs, process.stdin)
@@ -182,14 +182,15 @@ def _one_worker(jobs: list[Job], cells: queue.Queue[Message], stop: threading.Ev
                                        f"try: {sys.executable} -c 'import {WORKER}'") from None
                 if done == len(jobs):
                     return []
-                cells.put(_died(jobs[done], begun, process.wait()))
+                cells.put([*batch, _died(jobs[done], begun, process.wait())])
                 return _after(jobs[done:], begun)
             if kind == "cell":
-                cells.put(body[0])
+                batch.append(body[0])
             elif kind == "begin":
                 begun = body[0]
             elif kind == "finished":
-                done += 1
+                cells.put(batch)
+                done, batch = done + 1, []
             else:
                 return []
         return []
