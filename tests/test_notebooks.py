@@ -39,7 +39,7 @@ def test_outputs_are_stored_as_nbval_needs_them(path):
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_keeps_the_contract(path):
     code, prose = [source(c) for c in cells(path)], [source(c) for c in cells(path, "markdown")]
-    assert "%pip install" in code[0] and "course.ready(" in code[1]
+    assert "%pip install" in code[0] and "course.ready()" in code[1]
     assert sum(line.startswith("# ") for text in prose for line in text.splitlines()) == 1
     assert 16 <= len(code) <= 35
     assert 900 <= sum(len(re.findall(r"\b\w+\b", text)) for text in prose) <= 2600

@@ -53,12 +53,17 @@ def gpu() -> str:
     return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else ""
 
 
-def ready(needs_gpu: bool = False, data: bool = False) -> Report:
-    """Check Python, the packages, the `data` engines and a GPU if asked for; shows [OK] and [FAIL] lines."""
+def engines() -> Report:
+    """Check the data engines of part 4, which a plain install does not bring; shows [OK] and [FAIL] lines."""
+    return Report(_package(name, low) for name, low in DATA.items())
+
+
+def ready(needs_gpu: bool = False) -> Report:
+    """Check Python, the packages and, if `needs_gpu`, the GPU; shows [OK] and [FAIL] lines."""
     version = platform.python_version()
     lines = [Line(sys.version_info >= (3, 11), f"Python {version}", "Python 3.11 or newer is needed; run `make lab` "
                   "with one, or on Colab choose a current runtime")]
-    lines += [_package(name, low) for name, low in (WANTED | (DATA if data else {})).items()]
+    lines += [_package(name, low) for name, low in WANTED.items()]
     where = "Colab" if on_colab() else f"{platform.system()} {platform.machine()}"
     card = gpu()
     lines.append(Line(bool(card) or not needs_gpu, f"{where}, " + (f"GPU {card}" if card else "no GPU"),
