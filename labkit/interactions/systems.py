@@ -219,10 +219,6 @@ def _xlsx_read(path: str) -> Table:
     return [str(name) for name in names], [[plain(row[i]) for row in rows] for i in range(len(names))]
 
 
-def _unpacked(rows: list[dict[str, Any]]) -> Table:
-    return engines.from_records(rows)
-
-
 # ------------------------------------------------------------------------------------------------ all of them
 def _pandas_write(method: str, **options: Any) -> Callable[[Case, str], object]:
     return lambda case, path: getattr(engines.to_pandas(case), method)(path, **options)
@@ -282,10 +278,10 @@ ALL: tuple[System, ...] = (
            lambda p: engines.from_polars(pl.read_avro(p))),
     System("msgpack", "msgpack", "msgpack.packb(rows, datetime=True)", "msgpack.unpackb(data, strict_map_key=False)",
            lambda c, p: Path(p).write_bytes(msgpack.packb(records(c), datetime=True)),
-           lambda p: _unpacked(msgpack.unpackb(Path(p).read_bytes(), strict_map_key=False))),
+           lambda p: engines.from_records(msgpack.unpackb(Path(p).read_bytes(), strict_map_key=False))),
     System("msgspec", "msgpack", "msgspec.msgpack.encode(rows)", "msgspec.msgpack.decode(data)",
            lambda c, p: Path(p).write_bytes(msgspec.msgpack.encode(records(c))),
-           lambda p: _unpacked(msgspec.msgpack.decode(Path(p).read_bytes()))),
+           lambda p: engines.from_records(msgspec.msgpack.decode(Path(p).read_bytes()))),
     System("openpyxl", "xlsx", "sheet.append(row)", "openpyxl.load_workbook(path)", _xlsx_write, _xlsx_read),
     System("pandas", "xlsx", "df.to_excel(path, index=False)", "pd.read_excel(path)",
            _pandas_write("to_excel", index=False), lambda p: engines.from_pandas(pd.read_excel(p))),

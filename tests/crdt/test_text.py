@@ -41,6 +41,14 @@ def exchange(texts):
                 one.merge(other)
 
 
+def exchange_docs(docs):
+    for _ in range(2):
+        for doc in docs:
+            for other in docs:
+                if doc is not other:
+                    doc.apply_update(other.get_update(doc.get_state()))
+
+
 def session(seed, replicas, moves=40, conflicts=True, partners=None):
     """Random edits and merges, ending in agreement; `partners` gets the same from pycrdt."""
     rng = random.Random(seed)
@@ -64,11 +72,7 @@ def session(seed, replicas, moves=40, conflicts=True, partners=None):
             texts[i].insert(at, word)
             mirrors[i].insert(at, word)
     exchange(texts)
-    for _ in range(2):
-        for doc in docs:
-            for other in docs:
-                if doc is not other:
-                    doc.apply_update(other.get_update(doc.get_state()))
+    exchange_docs(docs)
     return texts, [str(mirror) for mirror in mirrors]
 
 
@@ -135,11 +139,7 @@ def test_many_writers_get_what_pycrdt_gives_where_no_two_runs_meet(replicas):
                 texts[i].insert(at, "xy")
                 mirrors[i].insert(at, "xy")
         exchange(texts)
-        for _ in range(2):
-            for doc in docs:
-                for other in docs:
-                    if doc is not other:
-                        doc.apply_update(other.get_update(doc.get_state()))
+        exchange_docs(docs)
         assert texts[0].value() == texts[-1].value() == str(mirrors[0])
 
 
