@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from labkit.programs import free_port
+
 Answer = tuple[int, dict[str, str], bytes]          # status, headers, body
 App = Callable[[BaseHTTPRequestHandler, bytes], Answer]
 
@@ -53,12 +55,6 @@ def serve(app: App, idle: float | None = None) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit import ranges
-from labkit.consistency.real.programs import Program, Shell, System, folder, free_port
+from labkit.consistency.real.programs import Shell, System
 from labkit.consistency.real.proxy import Proxy
+from labkit.programs import Program, folder, free_port
 
 
 def binary() -> Path | None:
