@@ -1,0 +1,224 @@
+"""One LLM engine for all notebooks of a session: vLLM on the GPU, vLLM on the CPU, or the twin, behind one address.
+
+    e = engine.start()                  # kept until you stop it, or nobody has used it for ten minutes
+    with engine.running() as e: ...     # gone at the end of the block, unless another notebook still uses it
+
+Two processes that ask for the same settings get the same engine. It listens on 127.0.0.1 only, speaks the OpenAI
+protocol under `base_url`, and never outlives its users: see `keeper`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from labkit.course import setup
+from labkit.programs import free_port
+from labkit.progress import bar
+from labkit.serving.engine import install, keeper, launch, places
+from labkit.serving.engine.install import EngineError
+from labkit.serving.engine.launch import KINDS, Settings
+from labkit.serving.engine.metrics import Metrics
+
+__all__ = ["Engine", "EngineError", "Metrics", "Settings", "running", "start", "stop_all"]
+
+IDLE = 600.0                # seconds without a user after which an engine ends
+PATIENCE = 240.0            # seconds a start may take; 15 on a quiet machine
+USUAL = {"vllm-gpu": 60, "vllm-cpu": 15, "twin": 1}
+
+
+class Engine:
+    """A running engine and our share in it.
+
+    base_url: of the OpenAI protocol, ending in /v1. kind: "vllm-gpu", "vllm-cpu" or "twin". model: its name for
+    clients. settings: what was asked for. banner: why this kind, if it is not the best one; "" else. seconds: how long
+    the start took, 0 if it was running.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, state: dict[str, Any], share: int, seconds: float,
+                 banner: str):
+        self.settings, self.seconds, self.banner = settings, seconds, banner
+        self.kind, self.model = settings.kind, settings.name
+        self.port, self.pid, self.keeper = state["port"], state["engine"], state["keeper"]
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self._folder, self._share = folder, share
+
+    def __repr__(self) -> str:
+        took = f"started in {self.seconds:.0f} s" if self.seconds else "was running already"
+        text = f"{self.kind}: {self.model} at {self.base_url} ({self.settings.dtype}), {took}"
+        return f"{self.banner}\n{text}" if self.banner else text
+
+    def healthy(self, timeout: float = 2.0) -> bool:
+        """Whether it answers within `timeout` seconds."""
+        return _healthy(self.port, timeout)
+
+    def metrics(self) -> Metrics:
+        """Its metrics now; EngineError if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
+                return Metrics(answer.read().decode())
+        except OSError as error:
+            raise EngineError(f"{self.kind} at {self.base_url} does not answer: {error}; engine.start() starts a new "
+                              "one") from None
+
+    def log(self, lines: int = 10) -> str:
+        """The last `lines` it printed."""
+        for file in (self._folder / "program" / "log", self._folder / "last.log"):
+            if file.exists():
+                return "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def release(self) -> None:
+        """We no longer use it; it stays for others, and for a while."""
+        if self._share >= 0:
+            os.close(self._share)
+            self._share = -1
+
+    def stop(self) -> None:
+        """End it now, for everybody."""
+        self.release()
+        _end(self._folder)
+
+
+def start(kind: str = "auto", **settings: Any) -> Engine:
+    """An engine with these settings: the one that runs, or a new one.
+
+    kind: "auto" is vLLM on the GPU if there is one, else vLLM on the CPU, else the twin with a banner that says why;
+    the variable LABKIT_ENGINE overrules "auto". settings: as in `Settings`, which also gives the defaults.
+    Installs vLLM first if need be. Raises EngineError, in one line, if a kind asked for by name cannot be had;
+    ValueError for a bad setting.
+    """
+    if kind == "auto":
+        kind = os.environ.get("LABKIT_ENGINE") or "auto"
+    if kind not in ("auto", *KINDS):
+        raise ValueError(f"kind = {kind!r}: must be one of 'auto', " + ", ".join(map(repr, KINDS)))
+    if kind != "auto":
+        return _start(Settings(kind=kind, **settings), "")
+    best = "vllm-gpu" if setup.gpu() else "vllm-cpu"
+    wanted = Settings(kind=best, **settings)
+    try:
+        return _start(wanted, "")
+    except EngineError as error:
+        banner = (f"This is the TWIN, a simulation of vLLM: {error}.\nIts times follow a model measured on another "
+                  f"machine and its text is made up. For the real engine: python -m labkit.serving.engine install")
+        return _start(Settings(kind="twin", **settings), banner)
+
+
+@contextlib.contextmanager
+def running(kind: str = "auto", **settings: Any) -> Iterator[Engine]:
+    """`start` for one block; at its end the engine stops, unless somebody else uses it."""
+    engine = start(kind, **settings)
+    try:
+        yield engine
+    finally:
+        engine.release()
+        if not keeper.users(engine._folder):
+            engine.stop()
+
+
+def stop_all() -> int:
+    """End every engine of this user; how many there were."""
+    folders = [file.parent for file in places.runs().glob("*/state.json") if places.held(file.parent / "keeper.lock")]
+    for folder in folders:
+        _end(folder)
+    return len(folders)
+
+
+def _start(settings: Settings, banner: str) -> Engine:
+    if settings.kind != "twin":
+        install.install(settings.kind)
+    folder = places.runs() / settings.key
+    (folder / "users").mkdir(parents=True, exist_ok=True)
+    share = places.hold(folder / "users" / f"{os.getpid()}-{time.monotonic_ns()}")
+    assert share is not None
+    begun = time.monotonic()
+    try:
+        with places.alone(folder / "start.lock"):
+            state = _state(folder)
+            if state and _healthy(state["port"], 10.0):
+                return Engine(settings, folder, state, share, 0.0, banner)
+            _end(folder)                                # dead, or deaf
+            state = _launch(settings, folder)
+            return Engine(settings, folder, state, share, time.monotonic() - begun, banner)
+    except BaseException:
+        os.close(share)
+        raise
+
+
+def _launch(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Have a keeper start the engine and wait until it answers."""
+    port = free_port()
+    command, environment = launch.command(settings, port)
+    (folder / "last.log").unlink(missing_ok=True)
+    (folder / "spec.json").write_text(json.dumps(
+        {"command": command, "environment": environment, "idle": float(os.environ.get("LABKIT_ENGINE_IDLE") or IDLE),
+         "shown": {"port": port, **asdict(settings)}}))
+    path = os.pathsep.join(part for part in sys.path if part)
+    process = subprocess.Popen([sys.executable, "-m", "labkit.serving.engine.keeper", str(folder)], cwd=folder,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               start_new_session=True, env={**os.environ, "PYTHONPATH": path})
+    try:
+        with bar(f"starting {settings.kind}", USUAL[settings.kind], "s") as step:
+            for quarter in range(int(PATIENCE * 4)):
+                if process.poll() is not None:
+                    raise EngineError(f"{settings.kind} did not start: {_reason(folder)}")
+                if _healthy(port, 1.0) and (state := _state(folder)):
+                    return state
+                time.sleep(0.25)
+                step(quarter % 4 == 3)
+        raise EngineError(f"{settings.kind} did not answer within {PATIENCE:.0f} s: {_reason(folder)}")
+    except BaseException:                               # Ctrl-C too: nothing half started stays
+        process.terminate()
+        process.wait(20)
+        raise
+
+
+def _reason(folder: Path) -> str:
+    """The line of the log that says most about why an engine ended."""
+    log = next((file for file in (folder / "last.log", folder / "program" / "log") if file.exists()), None)
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log else []
+    errors = [line for line in lines if "Error" in line]
+    return (errors or lines or ["it printed nothing"])[-1].strip()
+
+
+def _state(folder: Path) -> dict[str, Any] | None:
+    """What the keeper of `folder` wrote, if it lives."""
+    if not places.held(folder / "keeper.lock"):
+        return None
+    try:
+        return dict(json.loads((folder / "state.json").read_text()))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _healthy(port: int, timeout: float) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=timeout) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _end(folder: Path) -> None:
+    """Ask the keeper of `folder` to stop and wait until it is gone; by force if it does not listen."""
+    for number, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
+        state = _state(folder)
+        if state is None and not places.held(folder / "keeper.lock"):
+            return
+        if state:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(state["keeper"], number)
+        deadline = time.monotonic() + patience
+        while places.held(folder / "keeper.lock") and time.monotonic() < deadline:
+            time.sleep(0.05)
