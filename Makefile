@@ -17,7 +17,7 @@ test: $(VENV)/test.done lint
 		--nbval-cell-timeout 180 -p no:cacheprovider notebooks
 
 lint: $(VENV)/test.done
-	$(BIN)/ruff check labkit tests
+	$(BIN)/ruff check labkit tests gpu_setup
 	$(BIN)/mypy
 
 bench: $(VENV)/test.done

@@ -169,7 +169,7 @@ def _weights(name: str) -> None:
         raise EngineError(f"the weights are not in {places.environment(name)}; run `install` again")
     for folder in (whole, half):
         shutil.rmtree(folder, ignore_errors=True)
-    _run([python(name), Path(__file__).with_name("convert.py"), found[0], half])
+    _run([python(name), files.gpu_setup("convert_gguf.py"), found[0], half])
     (half / "complete").touch()
     half.rename(whole)
 

