@@ -129,8 +129,9 @@ def _fastest(work: Callable[[], object], rounds: int) -> float:
 
 
 def record() -> dict[str, object]:
-    """Machine, date, and the speed of vLLM on its CPU in float32 and bfloat16."""
+    """Machine, date, the speed of vLLM on its CPU in float32 and bfloat16, and what quantized checkpoints do there."""
     from labkit.serving import engine as engines
+    from labkit.serving import quality
 
     speeds = {}
     for dtype in ("float32", "bfloat16"):
@@ -139,8 +140,8 @@ def record() -> dict[str, object]:
             speeds[dtype] = {name: round(value, 7) for name, value in speed.items()
                              if name not in ("source", "overlap")}
     return {"machine": _processor(), "date": str(date.today()), "engine": "vLLM 0.32.0, SmolLM2-135M-Instruct",
-            "cpu": {name: round(value, 3) for name, value in asdict(this_cpu()).items() if isinstance(value, float)},
-            "speeds": speeds}
+            "cpu": {"copy, GB/s": round(copy_bandwidth(), 1), "float32 products, TFLOP/s": round(matmul_rate(), 3)},
+            "speeds": speeds, "quantized": [*quality.compare()]}
 
 
 def _processor() -> str:

@@ -184,6 +184,11 @@ class Twin:
         return web.json_response({"object": "list", "data": [{"id": self.name, "object": "model", "owned_by": "twin",
                                                               "max_model_len": self.context}]})
 
+    async def tokenize(self, http: web.Request) -> web.Response:
+        """POST /tokenize"""
+        found = tokens((await http.json())["prompt"])
+        return web.json_response({"tokens": found, "count": len(found), "max_model_len": self.context})
+
     async def health(self, http: web.Request) -> web.Response:
         """GET /health"""
         return web.Response()
@@ -194,7 +199,7 @@ class Twin:
         app.cleanup_ctx.append(self.run)
         app.add_routes([web.post("/v1/chat/completions", self.chat), web.post("/v1/completions", self.complete),
                         web.get("/v1/models", self.models), web.get("/metrics", self.metrics),
-                        web.get("/health", self.health)])
+                        web.post("/tokenize", self.tokenize), web.get("/health", self.health)])
         return app
 
 

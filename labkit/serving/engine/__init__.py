@@ -188,8 +188,9 @@ def _reason(folder: Path) -> str:
     """The line of the log that says most about why an engine ended."""
     log = next((file for file in (folder / "last.log", folder / "program" / "log") if file.exists()), None)
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log else []
-    errors = [line for line in lines if "Error" in line]
-    return (errors or lines or ["it printed nothing"])[-1].strip()
+    last = max((i for i, line in enumerate(lines) if "Error" in line), default=len(lines) - 1)
+    # pydantic says what is wrong in the line after the one that says that something is
+    return " ".join(line.split(") ")[-1].strip() for line in lines[last:last + 3])[:500] or "it printed nothing"
 
 
 def _state(folder: Path) -> dict[str, Any] | None:
