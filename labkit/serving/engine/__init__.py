@@ -21,7 +21,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from labkit.course import setup
 from labkit.programs import free_port
@@ -46,7 +46,7 @@ class Engine:
     the start took, 0 if it was running.
     """
 
-    def __init__(self, settings: Settings, folder: Path, state: dict[str, Any], share: int, seconds: float,
+    def __init__(self, settings: Settings, folder: Path, state: dict[str, Any], share: IO[bytes], seconds: float,
                  banner: str):
         self.settings, self.seconds, self.banner = settings, seconds, banner
         self.kind, self.model = settings.kind, settings.name
@@ -81,9 +81,7 @@ class Engine:
 
     def release(self) -> None:
         """We no longer use it; it stays for others, and for a while."""
-        if self._share >= 0:
-            os.close(self._share)
-            self._share = -1
+        self._share.close()
 
     def stop(self) -> None:
         """End it now, for everybody."""
@@ -146,13 +144,13 @@ def _start(settings: Settings, banner: str) -> Engine:
     try:
         with places.alone(folder / "start.lock"):
             state = _state(folder)
-            if state and _healthy(state["port"], 10.0):
+            if state and _healthy(state["port"], 5.0):
                 return Engine(settings, folder, state, share, 0.0, banner)
             _end(folder)                                # dead, or deaf
             state = _launch(settings, folder)
             return Engine(settings, folder, state, share, time.monotonic() - begun, banner)
     except BaseException:
-        os.close(share)
+        share.close()
         raise
 
 

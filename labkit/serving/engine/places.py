@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 def cache() -> Path:
@@ -31,20 +32,20 @@ def runs() -> Path:
     return cache() / "run"
 
 
-def hold(path: Path) -> int | None:
-    """Lock the file `path` until the descriptor is closed or this process dies, however; None if another has it."""
+def hold(path: Path) -> IO[bytes] | None:
+    """Lock the file `path` until what is returned is closed or this process dies, however; None if another has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        file = path.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(file)
+            file.close()
             return None
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(path).st_ino == os.fstat(file).st_ino:       # else it was removed while we were locking it
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:        # else it was removed while we locked it
                 return file
-        os.close(file)
+        file.close()
 
 
 def held(path: Path) -> bool:
@@ -54,7 +55,7 @@ def held(path: Path) -> bool:
     file = hold(path)
     if file is None:
         return True
-    os.close(file)
+    file.close()
     return False
 
 
