@@ -11,7 +11,7 @@ from labkit.course import panel as panels
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TOPICS = ("metastability", "consistency", "crdt", "interactions")
+TOPICS = ("metastability", "consistency", "crdt", "interactions", "serving")
 ALL = LESSONS + sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 
 
@@ -80,7 +80,8 @@ def panels_of(path):
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_every_panel_works_at_its_extremes(path):
+def test_every_panel_works_at_its_extremes(path, monkeypatch):
+    monkeypatch.setenv("LABKIT_ENGINE", "twin")
     found = panels_of(path)
     assert found
     for panel in found:

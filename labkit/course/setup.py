@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 
+from labkit import machine
+
 # what the package really needs: pip's metadata may be missing on a path install
 WANTED = {"numpy": "1.26", "pandas": "2.2", "matplotlib": "3.8", "simpy": "4.1", "ipywidgets": "7.7.1",
-          "hypothesis": "6.100", "pycrdt": "0.12"}
+          "hypothesis": "6.100", "pycrdt": "0.12", "aiohttp": "3.9", "prometheus-client": "0.20", "safetensors": "0.4"}
 # part 4 runs on these; they come with `make lab`, or `pip install labkit[data]`
 DATA = {"pyarrow": "17", "polars": "1.10", "duckdb": "1.1", "fastavro": "1.9", "orjson": "3.10", "msgspec": "0.18",
         "msgpack": "1.0.8", "openpyxl": "3.1", "xlsxwriter": "3.2", "fastexcel": "0.11"}
@@ -43,16 +43,6 @@ def on_colab() -> bool:
     return "google.colab" in sys.modules
 
 
-def gpu() -> str:
-    """Name of the first NVIDIA GPU, "" if there is none."""
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return ""
-    found = subprocess.run([tool, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True,
-                           text=True, timeout=20, check=False)
-    return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else ""
-
-
 def engines() -> Report:
     """Check the data engines of part 4, which a plain install does not bring; shows [OK] and [FAIL] lines."""
     return Report(_package(name, low) for name, low in DATA.items())
@@ -65,7 +55,7 @@ def ready(needs_gpu: bool = False) -> Report:
                   "with one, or on Colab choose a current runtime")]
     lines += [_package(name, low) for name, low in WANTED.items()]
     where = "Colab" if on_colab() else f"{platform.system()} {platform.machine()}"
-    card = gpu()
+    card = machine.gpu()
     lines.append(Line(bool(card) or not needs_gpu, f"{where}, " + (f"GPU {card}" if card else "no GPU"),
                       "this lesson needs an NVIDIA GPU: on Colab, Runtime > Change runtime type > L4"))
     return Report(lines)

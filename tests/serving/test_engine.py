@@ -115,7 +115,7 @@ def test_an_engine_that_cannot_start_says_why_and_leaves_nothing(monkeypatch):
 def test_without_vllm_there_is_the_twin_and_a_banner(monkeypatch):
     monkeypatch.delenv("LABKIT_ENGINE", raising=False)
     monkeypatch.setattr(install.platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(engine.setup, "gpu", lambda: "")
+    monkeypatch.setattr(engine.machine, "gpu", lambda: "")
     e = engine.start(**SHORT)
     assert e.kind == "twin"
     assert repr(e).startswith("This is the TWIN, a simulation of vLLM: vLLM has no build for Darwin; use Linux, WSL")

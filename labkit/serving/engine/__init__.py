@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from labkit.course import setup
+from labkit import machine
 from labkit.programs import free_port
 from labkit.progress import bar
 from labkit.serving.engine import install, keeper, launch, places
@@ -42,7 +42,7 @@ class Engine:
     """A running engine and our share in it.
 
     base_url: of the OpenAI protocol, ending in /v1. kind: "vllm-gpu", "vllm-cpu" or "twin". model: its name for
-    clients. settings: what was asked for. banner: why this kind, if it is not the best one; "" else. seconds: how long
+    clients. settings: what was asked for. banner: what was installed, or why this is only the twin. seconds: how long
     the start took, 0 if it was running.
     """
 
@@ -103,7 +103,7 @@ def start(kind: str = "auto", **settings: Any) -> Engine:
         raise ValueError(f"kind = {kind!r}: must be one of 'auto', " + ", ".join(map(repr, KINDS)))
     if kind != "auto":
         return _start(Settings(kind=kind, **settings), "")
-    best = "vllm-gpu" if setup.gpu() else "vllm-cpu"
+    best = "vllm-gpu" if machine.gpu() else "vllm-cpu"
     wanted = Settings(kind=best, **settings)
     try:
         return _start(wanted, "")
@@ -135,7 +135,7 @@ def stop_all() -> int:
 
 def _start(settings: Settings, banner: str) -> Engine:
     if settings.kind != "twin":
-        install.install(settings.kind)
+        banner = repr(install.install(settings.kind))
     folder = places.runs() / settings.key
     (folder / "users").mkdir(parents=True, exist_ok=True)
     share = places.hold(folder / "users" / f"{os.getpid()}-{time.monotonic_ns()}")

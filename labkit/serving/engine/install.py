@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit import files
-from labkit.course import setup
+from labkit import files, machine
 from labkit.progress import bar
 from labkit.serving.engine import places
 
@@ -47,15 +46,16 @@ class Installed:
     bytes: int
 
     def __repr__(self) -> str:
-        took = f"installed in {self.seconds:.0f} s" if self.seconds else "was installed already"
-        return f"vLLM for {self.platform} {took}: {self.bytes / 1e9:.2f} GB in {self.folder.parent}"
+        took = f"installed in {self.seconds:.0f} s" if self.seconds else "installed"
+        where = str(self.folder.parent).replace(str(Path.home()), "~")
+        return f"vLLM for {self.platform} {took}: {self.bytes / 1e9:.2f} GB in {where}"
 
 
 def platform_of(kind: str) -> str:
     """Which pinned requirements `kind` needs here: "cpu", or by the card's name "t4", "l4" or "a100" (and newer)."""
     if kind == "vllm-cpu":
         return "cpu"
-    card = setup.gpu()
+    card = machine.gpu()
     return "t4" if "T4" in card else "l4" if "L4" in card else "a100"
 
 
@@ -66,7 +66,7 @@ def obstacle(kind: str) -> str:
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         return f"vLLM needs Python 3.11 to 3.14, this is {platform.python_version()}"
     if kind == "vllm-gpu":
-        return "" if setup.gpu() else "no NVIDIA GPU here (nvidia-smi finds none)"
+        return "" if machine.gpu() else "no NVIDIA GPU here (nvidia-smi finds none)"
     if platform.machine() not in ("x86_64", "aarch64"):
         return f"vLLM has no build for {platform.machine()}"
     return ""
