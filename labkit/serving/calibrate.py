@@ -68,7 +68,7 @@ class Calibration:
 
 def engine(base_url: str, model: str, answer: int = 32, seed: int = 0) -> Calibration:
     """Measure an engine that nobody else uses just now (10 to 30 s on a CPU). StreamError if it fails."""
-    prompts = _prompts(seed)
+    prompts = Prompts(seed)
     client.ask(base_url, model, prompts(SHORT), 2, ignore_eos=True)                     # the first is always slow
     tiny = statistics.median(client.ask(base_url, model, prompts(1), 1).ttft for _ in range(5))
     long = statistics.median(client.ask(base_url, model, prompts(LONG), 1).ttft for _ in range(3))
@@ -103,13 +103,13 @@ def decode_step(prompts: list[list[int]], base_url: str, model: str, answer: int
 
 def throughput(base_url: str, model: str, batch: int, prompt: int = SHORT, answer: int = 64, seed: int = 0) -> float:
     """Answer tokens per second of `batch` callers at once, from the first request to the last token."""
-    prompts = _prompts(1000 * batch + seed)
+    prompts = Prompts(1000 * batch + seed)
     answers = client.together(base_url, model, [prompts(prompt) for _ in range(batch)], answer, ignore_eos=True)
     span = max(a.times[-1] for a in answers) - min(a.sent for a in answers)
     return sum(a.answer_tokens for a in answers) / span
 
 
-class _prompts:
+class Prompts:
     """Prompts of random tokens, no two alike, so that nothing is found in the cache."""
 
     def __init__(self, seed: int):

@@ -29,26 +29,37 @@ def arrivals(axes: Axes, answers: Mapping[str, Sequence[float]]) -> str:
     return "; ".join(text)
 
 
-def step_parts(axes: Axes, model: str, gpu: str, batch: int, context: int, quantization: str) -> str:
-    """The time of one decode step: weights, keys and values, and, beside them, the arithmetic."""
-    m, g = models.model(model), models.gpu(gpu)
-    weights = roofline.read_bytes(m, quantization) / g.bandwidth / 1e6
-    kv = roofline.kv_bytes_per_token(m) * batch * context / g.bandwidth / 1e6
-    work = 2 * m.active * batch / (g.fp8 if quantization == "FP8" and g.fp8 else g.fp16) / 1e9
+def step_parts(axes: Axes, model: str, gpu: str, batch: int, context: int, quantization: str) -> None:
+    """The time of one decode step: reading weights, keys and values, and, beside them, the arithmetic."""
+    weights, kv, work = _parts(model, gpu, batch, context, quantization)
+    end = max(weights + kv, work)
     axes.barh(1, weights, color=COLORS["simulated"], height=0.55)
     axes.barh(1, kv, left=weights, color=COLORS["waiting"], height=0.55)
     axes.barh(0, work, color=COLORS["attempts"], height=0.55)
-    axes.set(yticks=[0, 1], yticklabels=["arithmetic", "reading"], ylim=(-0.6, 1.75),
-             xlim=(0, max(weights + kv, work) * 1.12), xlabel="time of one decode step, at least (ms)")
+    axes.set(yticks=[0, 1], yticklabels=["arithmetic", "reading"], ylim=(-0.6, 1.75), xlim=(0, end * 1.12),
+             xlabel="time of one decode step, at least (ms)")
     label(axes, 0, 1.32, f"weights {weights:.1f} ms", COLORS["simulated"])
-    label(axes, max(weights + kv, work) * 0.45, 1.32, f"keys and values {kv:.1f} ms", COLORS["waiting"])
+    label(axes, end * 0.45, 1.32, f"keys and values {kv:.1f} ms", COLORS["waiting"])
     axes.grid(axis="y", visible=False)
-    bound = roofline.decode_bound(m, g, batch, context, quantization)
-    room = roofline.kv_tokens(m, g, quantization=quantization)
-    fits = "fits" if room >= batch * context else f"does NOT fit: room for {room:,} tokens of context"
-    limit = "reading" if weights + kv > work else "arithmetic"
-    return (f"{m.name} {quantization} on {g.name}: {bound:,.0f} tokens/s at most, {bound / batch:.1f} per caller, "
-            f"limited by {limit}; {batch * context:,} tokens of context: {fits}")
+
+
+def step_summary(model: str, gpu: str, batch: int, context: int, quantization: str) -> str:
+    """The same in words: the bound, what sets it, and whether so much context fits."""
+    weights, kv, work = _parts(model, gpu, batch, context, quantization)
+    bound = roofline.decode_bound(model, gpu, batch, context, quantization)
+    room, limit = roofline.kv_tokens(model, gpu, quantization=quantization), "reading" if weights + kv > work else \
+        "arithmetic"
+    fits = "fits" if room >= batch * context else f"does NOT fit (room for {room:,})"
+    return (f"{model} {quantization} on {gpu}: {bound:,.0f} tokens/s at most, {bound / batch:.1f} per caller, limited "
+            f"by {limit}; {batch * context:,} tokens of context: {fits}")
+
+
+def _parts(model: str, gpu: str, batch: int, context: int, quantization: str) -> tuple[float, float, float]:
+    """Milliseconds of a decode step: reading weights, reading keys and values, arithmetic."""
+    m, g = models.model(model), models.gpu(gpu)
+    return (roofline.read_bytes(m, quantization) / g.bandwidth / 1e6,
+            roofline.kv_bytes_per_token(m) * batch * context / g.bandwidth / 1e6,
+            2 * m.active * batch / (g.fp8 if quantization == "FP8" and g.fp8 else g.fp16) / 1e9)
 
 
 def three_ways(axes: Axes, batches: Sequence[int], bound: Sequence[float], twin: Sequence[float],

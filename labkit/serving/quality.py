@@ -11,10 +11,11 @@ from typing import Any
 
 from labkit import files, ranges
 from labkit.progress import progress
-from labkit.serving import calibrate, checkpoints, engine
+from labkit.serving import calibrate, checkpoints, client, engine
 from labkit.serving.engine import launch, places
 
 SAMPLE = 400                # tokens of text whose perplexity is measured
+QUESTION = "What is the capital of France?"
 FORMS = {"float32": ("", "float32"), "bfloat16": ("", "bfloat16"), "INT8": ("-INT8", "bfloat16"),
          "4 bits, rounded": ("-RTN", "bfloat16"), "4 bits, AWQ": ("-AWQ", "bfloat16")}
 
@@ -47,7 +48,7 @@ def perplexity(base_url: str, model: str, tokens: Sequence[int]) -> float:
 
 
 def compare(forms: Sequence[str] = tuple(FORMS)) -> Iterator[dict[str, Any]]:
-    """One row per form, as it is measured: MB of the file, tokens/s for 1 and 8 callers, and perplexity.
+    """One row per form, as it is measured: MB of the file, tokens/s for 1 and 8 callers, perplexity, and one answer.
 
     Builds the checkpoints if need be and starts one engine after the other: about 20 s each on two cores, AWQ 40 s the
     first time. ValueError for a form that is none of `FORMS`.
@@ -61,7 +62,8 @@ def compare(forms: Sequence[str] = tuple(FORMS)) -> Iterator[dict[str, Any]]:
             yield {"form": form, "MB": round(_size(source.name, ending, dtype) / 1e6),
                    **{f"tokens/s, {n} at once": round(max(calibrate.throughput(e.base_url, e.model, n)
                                                           for _ in range(2)), 1) for n in (1, 8)},
-                   "perplexity": round(perplexity(e.base_url, e.model, sample), 2)}
+                   "perplexity": round(perplexity(e.base_url, e.model, sample), 2),
+                   "answer": client.ask(e.base_url, e.model, QUESTION, 14).text}
 
 
 def _checkpoint(name: str, ending: str) -> str:

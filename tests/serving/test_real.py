@@ -18,7 +18,7 @@ QUESTION = "What is the capital of France?"
 
 def prompt(*parts, length=14):
     """Token numbers nobody else has used."""
-    return [int(token) for part in parts for token in [*part]] + calibrate._prompts(0)(length)
+    return [int(token) for part in parts for token in [*part]] + calibrate.Prompts(0)(length)
 
 
 def test_it_says_what_the_numpy_model_says(real):
@@ -57,7 +57,7 @@ def test_tokens_add_up(real):
 
 
 def test_a_warm_prefix_is_hit_and_saves_time_and_a_salt_keeps_it_apart(real):
-    shared = calibrate._prompts(1)(512)
+    shared = calibrate.Prompts(1)(512)
     before = real.metrics()
     cold = client.ask(real.base_url, real.model, prompt(shared), 1, cache_salt="a")
     warm = client.ask(real.base_url, real.model, prompt(shared), 1, cache_salt="a")
@@ -73,7 +73,7 @@ def differences(e):
     found = {n: twin.simulate(twin.burst(n), speed).throughput
              / max(calibrate.throughput(e.base_url, e.model, n) for _ in range(2)) - 1
              for n in (1, 2, 4, 8, 16, 32)}
-    shared = calibrate._prompts(2)(512)
+    shared = calibrate.Prompts(2)(512)
     times = [client.ask(e.base_url, e.model, prompt(shared), 1).ttft for _ in range(5)]
     model = twin.simulate([twin.Request(10.0 * i, twin.tokens(i, 526, 512), 1) for i in range(2)], speed).requests.ttft
     return found, (model[1] / model[0]) / (statistics.median(times[1:]) / times[0]) - 1

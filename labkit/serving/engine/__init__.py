@@ -102,15 +102,21 @@ def start(kind: str = "auto", **settings: Any) -> Engine:
     if kind not in ("auto", *KINDS):
         raise ValueError(f"kind = {kind!r}: must be one of 'auto', " + ", ".join(map(repr, KINDS)))
     if kind != "auto":
-        return _start(Settings(kind=kind, **settings), "")
-    best = "vllm-gpu" if machine.gpu() else "vllm-cpu"
-    wanted = Settings(kind=best, **settings)
-    try:
-        return _start(wanted, "")
-    except EngineError as error:
-        banner = (f"This is the TWIN, a simulation of vLLM: {error}.\nIts times follow a model measured on another "
-                  f"machine and its text is made up. For the real engine: python -m labkit.serving.engine install")
-        return _start(Settings(kind="twin", **settings), banner)
+        return _start(_settings(kind, settings), "")
+    why = ""
+    for best in ("vllm-gpu", "vllm-cpu") if machine.gpu() else ("vllm-cpu",):
+        try:
+            return _start(_settings(best, settings), f"No {kind}: {why}." if why else "")
+        except EngineError as error:
+            kind, why = best, f"{why}; {error}" if why else str(error)
+    banner = (f"This is the TWIN, a simulation of vLLM: {why}.\nIts times follow a model measured on another machine "
+              "and its text is made up. For the real engine: python -m labkit.serving.engine install")
+    return _start(_settings("twin", settings), banner)
+
+
+def _settings(kind: str, chosen: dict[str, Any]) -> Settings:
+    """Settings with this kind's default arithmetic: exact on a CPU, what every GPU has on a GPU."""
+    return Settings(kind=kind, **{"dtype": "float16" if kind == "vllm-gpu" else "float32", **chosen})
 
 
 @contextlib.contextmanager
@@ -135,7 +141,7 @@ def stop_all() -> int:
 
 def _start(settings: Settings, banner: str) -> Engine:
     if settings.kind != "twin":
-        banner = repr(install.install(settings.kind))
+        banner = "\n".join(filter(None, (banner, repr(install.install(settings.kind)))))
     folder = places.runs() / settings.key
     (folder / "users").mkdir(parents=True, exist_ok=True)
     share = places.hold(folder / "users" / f"{os.getpid()}-{time.monotonic_ns()}")

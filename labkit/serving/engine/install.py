@@ -23,6 +23,7 @@ NEEDED = 5e9                # bytes free while installing: 1.7 GB of packages, 0
 GPU_NEEDED = 14e9           # the CUDA libraries alone are 4 GB to download
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
+DRIVER = {"t4": 525, "l4-a100": 580}        # CUDA 12 and CUDA 13
 PYTHONS = ((3, 11), (3, 14))
 TROUBLES = {"No space left on device": "the disk is full; free some space and run it again",
             "No module named pip": "this Python has no pip; on Debian and Ubuntu: apt install python3-pip python3-venv",
@@ -52,11 +53,8 @@ class Installed:
 
 
 def platform_of(kind: str) -> str:
-    """Which pinned requirements `kind` needs here: "cpu", or by the card's name "t4", "l4" or "a100" (and newer)."""
-    if kind == "vllm-cpu":
-        return "cpu"
-    card = machine.gpu()
-    return "t4" if "T4" in card else "l4" if "L4" in card else "a100"
+    """Which pinned requirements `kind` needs here: "cpu", or by the card "t4" or "l4-a100" (those and newer)."""
+    return "cpu" if kind == "vllm-cpu" else "t4" if "T4" in machine.gpu() else "l4-a100"
 
 
 def obstacle(kind: str) -> str:
@@ -66,7 +64,11 @@ def obstacle(kind: str) -> str:
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         return f"vLLM needs Python 3.11 to 3.14, this is {platform.python_version()}"
     if kind == "vllm-gpu":
-        return "" if machine.gpu() else "no NVIDIA GPU here (nvidia-smi finds none)"
+        if not machine.gpu():
+            return "no NVIDIA GPU here (nvidia-smi finds none)"
+        needed = DRIVER[platform_of(kind)]
+        return "" if machine.driver() >= needed else (f"the NVIDIA driver is {machine.driver()}, vLLM's build for this "
+                                                      f"card needs {needed} or newer; see gpu_setup/README.md")
     if platform.machine() not in ("x86_64", "aarch64"):
         return f"vLLM has no build for {platform.machine()}"
     return ""

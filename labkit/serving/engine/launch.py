@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labkit import ranges
+from labkit.serving import models
 from labkit.serving.engine import install, places
 
 KINDS = ("vllm-gpu", "vllm-cpu", "twin")
@@ -74,13 +75,13 @@ def command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
         return ([sys.executable, "-m", "labkit.serving.twin_server", str(port), json.dumps(asdict(settings))],
                 {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)})
     arguments = [install.python(install.platform_of(settings.kind)), "-m", "vllm.entrypoints.openai.api_server",
-                 "--host", "127.0.0.1", "--port", port, "--model", folder(settings.model),
+                 "--host", "127.0.0.1", "--port", port, "--model", checkpoint(settings.model),
                  "--served-model-name", settings.name, "--dtype", settings.dtype, "--max-model-len", settings.context,
                  "--max-num-seqs", settings.max_sequences, "--enable-prompt-tokens-details",
                  "--enable-prefix-caching" if settings.prefix_caching else "--no-enable-prefix-caching"]
     variables = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING", "PYTHONPATH": "",
                  "PYTHONDONTWRITEBYTECODE": ""}         # the first start compiles the modules; the next ones need not
-    if folder(settings.model).is_dir():
+    if Path(checkpoint(settings.model)).is_dir():
         variables |= {"HF_HUB_OFFLINE": "1"}
     if settings.kind == "vllm-cpu":
         # 32 is the smallest block the CPU's attention takes; compiling would take a minute to save a tenth
@@ -91,7 +92,9 @@ def command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
     return [*map(str, arguments)], inherited | variables
 
 
-def folder(model: str) -> Path:
-    """Where the checkpoint `model` lies: a folder as given, else in the cache, else the name itself, for the hub."""
-    given, cached = Path(model), places.models() / model
-    return given if given.is_dir() or not cached.is_dir() else cached
+def checkpoint(model: str) -> str:
+    """What vLLM is to load: the folder given, or one in the cache, or the model's name at the hub."""
+    cached = places.models() / model
+    if Path(model).is_dir() or not cached.is_dir():
+        return models.MODELS[model].hub if model in models.MODELS else model
+    return str(cached)
