@@ -1,22 +1,28 @@
 # make lab: open the course.  make test: everything.  Both set up .venv by themselves.
-# Tests marked `live` start real servers and engines that mind neighbours: they run alone, the others side by side.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Compiling every installed module takes longer, and 120 MB more, than compiling the used ones on first import.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: lab test bench notebooks lint colab clean
+.PHONY: lab test test-live test-notebooks bench notebooks lint colab clean
 
 lab: $(VENV)/lab.done
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 test: $(VENV)/test.done lint
-	$(BIN)/python -m pytest tests -m "not live" -n auto --maxprocesses 4
-	$(BIN)/python -m pytest tests -m live
+	$(BIN)/python -m pytest tests -m "not live" -n auto --maxprocesses 4 --dist loadgroup
 	$(BIN)/python -m pytest --doctest-modules labkit -q
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-live test-notebooks
+
+# these start real servers and engines, one after the other
+test-live: $(VENV)/test.done
+	$(BIN)/python -m pytest tests -m live
+
+# strict: every stored output is compared, except in cells tagged nbval-ignore-output
+test-notebooks: $(VENV)/test.done
 	LABKIT_ENGINE=twin $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
-		--nbval-cell-timeout 180 -p no:cacheprovider -n auto --maxprocesses 2 --dist loadfile notebooks
+		--nbval-cell-timeout 180 -p no:cacheprovider notebooks
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check labkit tests gpu_setup

@@ -1,4 +1,4 @@
-"""Speed of part 6, as ratios in one run: the twin against real time, and, where vLLM runs, twin and bound against it."""
+"""Speed of part 6, as ratios in one run: the twin against real time; engine against twin and bound, where it runs."""
 
 import time
 
@@ -27,7 +27,8 @@ def real():
             found = max(calibrate.throughput(e.base_url, e.model, n) for _ in range(2))
             predicted = twin.simulate(twin.burst(n), measured.speed).throughput
             bound = roofline.decode_bound(e.model, cpu, n, 64, "FP32")
-            print(f"  {n:2} callers: {found:6.1f} tokens/s, twin {predicted / found:.2f} of it, {found / bound:.2f} of the bound")
+            print(f"  {n:2} callers: {found:6.1f} tokens/s, twin {predicted / found:.2f} of it, "
+                  f"{found / bound:.2f} of the bound")
 
 
 if __name__ == "__main__":

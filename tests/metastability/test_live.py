@@ -14,6 +14,7 @@ import pytest
 from labkit.metastability import Clients, Fifo, Lifo, Load, RetryBudget, Service, Trigger
 from labkit.metastability.live import Experiment, Server, run_all
 
+pytestmark = pytest.mark.live
 SERVICE, CLIENTS = Service(0.1, 0.01, 10), Clients(0.8, 3)
 STORM = Load.spike(20, 100, 3, 1)
 

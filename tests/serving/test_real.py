@@ -88,25 +88,16 @@ def test_the_twin_is_within_20_percent_calibrated_on_1_and_32(real):
     pytest.fail(f"twin against engine: {rates}, warm over cold {ratio:.2f}")
 
 
-@pytest.mark.parametrize("form, slack", [("INT8", 0.08), ("4 bits, AWQ", 0.04)])
-def test_quantized_checkpoints_are_served_with_the_perplexity_of_their_weights(real, form, slack):
-    """INT8 also rounds the inputs, and bfloat16 rounds everything: hence the slack against numpy."""
-    name = quality._checkpoint(real.model, quality.FORMS[form][0])
+def test_an_awq_checkpoint_is_served_with_the_perplexity_of_its_weights(real):
+    """Within what bfloat16 rounds away; INT8 is served in notebook 63, on which test_lessons looks."""
+    name = quality._checkpoint(real.model, "-AWQ")
     source = places.models() / real.model
     tokens = quality.tokenize(real.base_url, real.model, quality.prose(0))[:120]
     with engine.running("vllm-cpu", model=name, dtype="bfloat16") as e:
         served = quality.perplexity(e.base_url, e.model, tokens)
-        assert client.ask(e.base_url, e.model, QUESTION, 8).answer_tokens > 0
     by_hand = checkpoints.restored(source.with_name(name), source).perplexity(tokens)
-    assert served == pytest.approx(by_hand, rel=slack)
+    assert served == pytest.approx(by_hand, rel=0.04)
     assert served > Llama(source).perplexity(tokens) * 0.98
-
-
-def test_awq_in_float32_is_refused_in_one_line(real):
-    name = quality._checkpoint(real.model, "-RTN")
-    with pytest.raises(engine.EngineError, match="torch.float32 is not supported for quantization method") as caught:
-        engine.start("vllm-cpu", model=name)
-    assert "\n" not in str(caught.value)
 
 
 def test_killed_in_mid_stream(real):
