@@ -67,7 +67,7 @@ def three_ways(axes: Axes, batches: Sequence[int], bound: Sequence[float], twin:
     """Tokens/s against batch size: formula, simulation and, where there is one, the real engine."""
     axes.plot(batches, bound, color=COLORS["theory"], lw=1.2)
     axes.plot(batches, twin, color=COLORS["simulated"])
-    label(axes, batches[0], bound[0] * 1.12, "bound", COLORS["theory"])
+    label(axes, batches[0], bound[0] * 1.3, "bound", COLORS["theory"])
     label(axes, batches[-1], twin[-1] * 0.8, "twin", COLORS["simulated"], ha="right", va="top")
     if len(real):
         axes.plot(batches, real, "o", color=COLORS["real"])
@@ -99,7 +99,8 @@ def pool(axes: Axes, blocks: BlockPool, owners: Mapping[int, str], across: int =
             axes.text(i % across + 0.45, i // across + 0.45, owners[i], ha="center", va="center", fontsize=7,
                       color="white")
     rows = -(-blocks.size // across)
-    axes.set(xlim=(-0.2, across), ylim=(rows + 0.1, -0.2), xticks=[], yticks=[])
+    axes.set(xlim=(-0.2, across), ylim=(rows + 0.1, -0.2), xticks=[], yticks=[],
+             xlabel="blocks: in use (dark), remembered (light), free (grey)")
     axes.grid(visible=False)
     return ", ".join(f"{state.count(kind)} blocks {kind}" for kind in colors)
 
@@ -114,10 +115,14 @@ def probabilities(axes: Axes, names: Sequence[str], chances: npt.ArrayLike, kept
 
 def trade(axes: Axes, x: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], here: float, xlabel: str,
           ylabel: str) -> None:
-    """Curves over one axis, labelled at their end, and a line where the slider stands."""
+    """Curves over one axis, labelled in their middle, and a line where the slider stands."""
     colors = [COLORS["simulated"], COLORS["goodput"], COLORS["attempts"], COLORS["real"]]
-    for color, (name, y) in zip(colors, curves.items(), strict=False):
-        axes.plot(np.asarray(x), np.asarray(y), color=color)
-        label(axes, float(np.asarray(x)[-1]), float(np.asarray(y)[-1]), name, color, ha="right")
+    xs = np.asarray(x, dtype=float)
+    for i, (name, y) in enumerate(curves.items()):
+        axes.plot(xs, np.asarray(y), color=colors[i])
+        # the first is labelled above its line, the others below theirs, where the lines are apart
+        at = len(xs) // 2
+        label(axes, xs[at], float(np.asarray(y)[at]), f" {name} ", colors[i], va="top" if i else "bottom",
+              ha="left" if i else "right")
     axes.axvline(here, color="#777777", lw=0.8, ls=":")
     axes.set(xlabel=xlabel, ylabel=ylabel)

@@ -44,6 +44,11 @@ class Speed:
         for name in ("weights", "context", "token", "sequence", "request"):
             ranges.number(f"Speed.{name}", getattr(self, name), 0)
 
+    def __str__(self) -> str:
+        parts = ((self.weights, "for the weights"), (self.token, "a token"), (self.sequence, "a sequence"),
+                 (self.request, "a request"))
+        return "; ".join(f"{seconds * 1000:.2f} ms {what}" for seconds, what in parts)
+
     def seconds(self, tokens: int, context: int, sequences: int) -> float:
         """Of a step that computes `tokens` tokens of `sequences` sequences with `context` tokens behind them."""
         reading, computing = self.weights + self.context * context, self.token * tokens
