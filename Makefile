@@ -21,7 +21,7 @@ test-live: $(VENV)/test.done
 
 # strict: every stored output is compared, except in cells tagged nbval-ignore-output
 test-notebooks: $(VENV)/test.done
-	LABKIT_ENGINE=twin $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+	LABKIT_ENGINE=twin LABKIT_TWIN_HURRY=4 $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 		--nbval-cell-timeout 180 -p no:cacheprovider notebooks
 
 lint: $(VENV)/test.done

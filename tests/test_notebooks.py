@@ -82,6 +82,7 @@ def panels_of(path):
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_every_panel_works_at_its_extremes(path, monkeypatch):
     monkeypatch.setenv("LABKIT_ENGINE", "twin")
+    monkeypatch.setenv("LABKIT_TWIN_HURRY", "4")
     found = panels_of(path)
     assert found
     for panel in found:

@@ -89,15 +89,12 @@ def waits(axes: Axes, table: pd.DataFrame, deadline: float) -> str:
     return f"{len(table)} requests, {late.mean():.0%} wait more than {deadline:g} s for their first token"
 
 
-def pool(axes: Axes, blocks: BlockPool, owners: Mapping[int, str], across: int = 26) -> str:
-    """Every block as a square: in use, free but remembered, or free."""
+def pool(axes: Axes, blocks: BlockPool, across: int = 20) -> str:
+    """Every block as a square: in use, free but remembered, or free; says how many of each."""
     colors = {"used": COLORS["simulated"], "kept": COLORS["waiting"], "free": "#E8E8E8"}
     state = ["used" if blocks.users[i] else "kept" if blocks.holds[i] else "free" for i in range(blocks.size)]
     for i, kind in enumerate(state):
         axes.add_patch(Rectangle((i % across, i // across), 0.9, 0.9, color=colors[kind], lw=0))
-        if i in owners:
-            axes.text(i % across + 0.45, i // across + 0.45, owners[i], ha="center", va="center", fontsize=7,
-                      color="white")
     rows = -(-blocks.size // across)
     axes.set(xlim=(-0.2, across), ylim=(rows + 0.1, -0.2), xticks=[], yticks=[],
              xlabel="blocks: in use (dark), remembered (light), free (grey)")

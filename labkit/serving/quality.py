@@ -27,18 +27,18 @@ def prose(part: int) -> str:
 
 def tokenize(base_url: str, model: str, text: str) -> list[int]:
     """The token numbers of a text, by the engine's own tokenizer."""
-    return [int(token) for token in _post(base_url.removesuffix("/v1") + "/tokenize",
+    return [int(token) for token in post(base_url.removesuffix("/v1") + "/tokenize",
                                           {"model": model, "prompt": text})["tokens"]]
 
 
 def detokenize(base_url: str, model: str, tokens: Sequence[int]) -> str:
     """The text of token numbers."""
-    return str(_post(base_url.removesuffix("/v1") + "/detokenize", {"model": model, "tokens": [*tokens]})["prompt"])
+    return str(post(base_url.removesuffix("/v1") + "/detokenize", {"model": model, "tokens": [*tokens]})["prompt"])
 
 
 def perplexity(base_url: str, model: str, tokens: Sequence[int]) -> float:
     """exp of the mean surprise (-ln p) at each token but the first; EngineError on the twin, which has no model."""
-    answer = _post(f"{base_url}/completions", {"model": model, "prompt": [*tokens], "max_tokens": 1, "temperature": 0,
+    answer = post(f"{base_url}/completions", {"model": model, "prompt": [*tokens], "max_tokens": 1, "temperature": 0,
                                                "prompt_logprobs": 0})
     logs = answer["choices"][0].get("prompt_logprobs")
     if not logs:
@@ -57,7 +57,7 @@ def compare(forms: Sequence[str] = tuple(FORMS)) -> Iterator[dict[str, Any]]:
         ranges.one_of("form", form, FORMS)
     source = places.models() / launch.Settings("vllm-cpu").model
     for form, (ending, dtype) in progress([(form, FORMS[form]) for form in forms], "checkpoints", len(forms)):
-        with engine.running("vllm-cpu", dtype=dtype, model=_checkpoint(source.name, ending)) as e:
+        with engine.running("vllm-cpu", dtype=dtype, model=checkpoint(source.name, ending)) as e:
             sample = tokenize(e.base_url, e.model, prose(0))[:SAMPLE]
             yield {"form": form, "MB": round(_size(source.name, ending, dtype) / 1e6),
                    **{f"tokens/s, {n} at once": round(max(calibrate.throughput(e.base_url, e.model, n)
@@ -66,7 +66,7 @@ def compare(forms: Sequence[str] = tuple(FORMS)) -> Iterator[dict[str, Any]]:
                    "answer": client.ask(e.base_url, e.model, QUESTION, 14).text}
 
 
-def _checkpoint(name: str, ending: str) -> str:
+def checkpoint(name: str, ending: str) -> str:
     """Build what `ending` names, with the source model's own tokenizer, unless it is there."""
     source = places.models() / name
     if ending and not (places.models() / f"{name}{ending}" / "complete").exists():
@@ -84,7 +84,8 @@ def _size(name: str, ending: str, dtype: str) -> float:
     return bytes_ / 2 if not ending and dtype != "float32" else bytes_
 
 
-def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """POST JSON and read JSON; EngineError in one line if the engine refuses or is not there."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=300) as answer:

@@ -65,7 +65,7 @@ def decode_bound(model: str | Model, gpu: str | Gpu, batch: int = 1, context: in
     m, g = models.model(model), models.gpu(gpu)
     kv = kv_bytes_per_token(m, 4 if quantization == "FP32" else 2) * batch * context
     memory = (read_bytes(m, quantization) + kv) / (g.bandwidth * 1e9)
-    return batch / max(memory, 2 * m.active * batch / _rate(g, quantization))
+    return batch / max(memory, 2 * m.active * batch / peak_rate(g, quantization))
 
 
 def prefill_bound(model: str | Model, gpu: str | Gpu, prompt: int = 512, quantization: str = "FP16") -> float:
@@ -81,7 +81,7 @@ def prefill_bound(model: str | Model, gpu: str | Gpu, prompt: int = 512, quantiz
     m, g = models.model(model), models.gpu(gpu)
     attention = 2 * m.layers * m.heads * m.head_size * prompt**2        # scores and values, half of them masked
     work = 2 * m.linear * prompt + 2 * m.embedding + attention
-    return prompt / max(work / _rate(g, quantization), read_bytes(m, quantization) / (g.bandwidth * 1e9))
+    return prompt / max(work / peak_rate(g, quantization), read_bytes(m, quantization) / (g.bandwidth * 1e9))
 
 
 def kv_tokens(model: str | Model, gpu: str | Gpu, utilization: float = 0.9, quantization: str = "FP16") -> int:
@@ -169,6 +169,6 @@ def _bits(quantization: str) -> float:
     return BITS[quantization]
 
 
-def _rate(gpu: Gpu, quantization: str) -> float:
-    """Operations per second; weights of 4 bits are widened to 16 before they are multiplied."""
+def peak_rate(gpu: Gpu, quantization: str) -> float:
+    """Operations per second of the data sheet; weights of 4 bits are widened to 16 before they are multiplied."""
     return (gpu.fp8 if quantization == "FP8" and gpu.fp8 else gpu.fp16) * 1e12

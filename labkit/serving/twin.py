@@ -64,7 +64,7 @@ def from_roofline(model: str | Model, gpu: str | Gpu, quantization: str = "FP16"
     ranges.number("memory", memory, 0, 1, above=True)
     ranges.number("compute", compute, 0, 1, above=True)
     m, g = models.model(model), models.gpu(gpu)
-    bandwidth, rate = g.bandwidth * 1e9 * memory, roofline._rate(g, quantization) * compute
+    bandwidth, rate = g.bandwidth * 1e9 * memory, roofline.peak_rate(g, quantization) * compute
     kv = roofline.kv_bytes_per_token(m, 4 if quantization == "FP32" else 2)
     return Speed(roofline.read_bytes(m, quantization) / bandwidth, kv / bandwidth, 2 * m.active / rate, sequence,
                  overlap=overlap, source=f"roofline of {m.name} {quantization} on {g.name}, {memory:.0%} of bandwidth")

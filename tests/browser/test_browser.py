@@ -58,7 +58,7 @@ def lab(tmp_path_factory):
         file = home / "settings" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(body))
-    env = os.environ | {"LABKIT_ENGINE": "twin", "LABKIT_CACHE": str(home / "cache"),
+    env = os.environ | {"LABKIT_ENGINE": "twin", "LABKIT_TWIN_HURRY": "4", "LABKIT_CACHE": str(home / "cache"),
                         "JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_DATA_DIR": str(home / "data"),
                         "JUPYTER_RUNTIME_DIR": str(home / "run"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
                         "JUPYTERLAB_WORKSPACES_DIR": str(home / "spaces"), "IPYTHONDIR": str(home / "ipython")}

@@ -106,7 +106,7 @@ def test_a_dead_engine_is_replaced_and_a_deaf_one_too():
 
 def test_an_engine_that_cannot_start_says_why_and_leaves_nothing(monkeypatch):
     monkeypatch.setattr(launch, "command", lambda settings, port: (
-        [sys.executable, "-c", "raise SystemExit('ValueError: no room for the cache')"], dict(os.environ)))
+        [sys.executable, "-c", "raise SystemExit('ValueError: no room for the cache')"], {}))
     with pytest.raises(engine.EngineError, match="twin did not start: ValueError: no room for the cache"):
         engine.start("twin", **SHORT)
     assert engine.stop_all() == 0
@@ -211,7 +211,7 @@ def test_start_in_the_foreground_ends_with_control_c():
                                stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED="1"))
     assert process.stdout.readline().startswith("twin: SmolLM2-135M-Instruct at http://127.0.0.1:")
     state = next(places.runs().glob("twin-*/state.json")).parent
-    found = engine._state(state)
+    found = engine.running_state(state)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     process.stdout.close()

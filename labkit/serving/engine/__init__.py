@@ -143,13 +143,13 @@ def _start(settings: Settings, banner: str) -> Engine:
     if settings.kind != "twin":
         banner = "\n".join(filter(None, (banner, repr(install.install(settings.kind)))))
     folder = places.runs() / settings.key
-    (folder / "users").mkdir(parents=True, exist_ok=True)
+    (folder / "users").mkdir(parents=True, exist_ok=True, mode=0o700)
     share = places.hold(folder / "users" / f"{os.getpid()}-{time.monotonic_ns()}")
     assert share is not None
     begun = time.monotonic()
     try:
         with places.alone(folder / "start.lock"):
-            state = _state(folder)
+            state = running_state(folder)
             if state and _healthy(state["port"], 5.0):
                 return Engine(settings, folder, state, share, 0.0, banner)
             _end(folder)                                # dead, or deaf
@@ -163,10 +163,10 @@ def _start(settings: Settings, banner: str) -> Engine:
 def _launch(settings: Settings, folder: Path) -> dict[str, Any]:
     """Have a keeper start the engine and wait until it answers."""
     port = free_port()
-    command, environment = launch.command(settings, port)
+    command, variables = launch.command(settings, port)
     (folder / "last.log").unlink(missing_ok=True)
     (folder / "spec.json").write_text(json.dumps(
-        {"command": command, "environment": environment, "idle": float(os.environ.get("LABKIT_ENGINE_IDLE") or IDLE),
+        {"command": command, "variables": variables, "idle": float(os.environ.get("LABKIT_ENGINE_IDLE") or IDLE),
          "shown": {"port": port, **asdict(settings)}}))
     path = os.pathsep.join(part for part in sys.path if part)
     process = subprocess.Popen([sys.executable, "-m", "labkit.serving.engine.keeper", str(folder)], cwd=folder,
@@ -177,7 +177,7 @@ def _launch(settings: Settings, folder: Path) -> dict[str, Any]:
             for quarter in range(int(PATIENCE * 4)):
                 if process.poll() is not None:
                     raise EngineError(f"{settings.kind} did not start: {_reason(folder)}")
-                if _healthy(port, 1.0) and (state := _state(folder)):
+                if _healthy(port, 1.0) and (state := running_state(folder)):
                     return state
                 time.sleep(0.25)
                 step(quarter % 4 == 3)
@@ -197,8 +197,8 @@ def _reason(folder: Path) -> str:
     return " ".join(line.split(") ")[-1].strip() for line in lines[last:last + 3])[:500] or "it printed nothing"
 
 
-def _state(folder: Path) -> dict[str, Any] | None:
-    """What the keeper of `folder` wrote, if it lives."""
+def running_state(folder: Path) -> dict[str, Any] | None:
+    """What the keeper of `folder` wrote when it started the engine; None if it is gone."""
     if not places.held(folder / "keeper.lock"):
         return None
     try:
@@ -218,7 +218,7 @@ def _healthy(port: int, timeout: float) -> bool:
 def _end(folder: Path) -> None:
     """Ask the keeper of `folder` to stop and wait until it is gone; by force if it does not listen."""
     for number, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
-        state = _state(folder)
+        state = running_state(folder)
         if state is None and not places.held(folder / "keeper.lock"):
             return
         if state:

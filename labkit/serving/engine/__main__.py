@@ -46,7 +46,7 @@ def status() -> str:
              f"{install.size(folder) / 1e9:.2f} GB in {folder}"
              for folder in sorted(places.cache().glob("vllm-*")) if folder.is_dir()]
     for folder in sorted(places.runs().glob("*")):
-        if state := engine._state(folder):
+        if state := engine.running_state(folder):
             lines.append(f"running: {state['kind']} {state['model']} ({state['dtype']}) at "
                          f"http://127.0.0.1:{state['port']}/v1, {keeper.users(folder)} user(s)")
     return "\n".join(lines) or f"nothing installed in {places.cache()}, nothing running"

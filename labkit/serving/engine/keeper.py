@@ -46,7 +46,9 @@ def keep(folder: Path) -> None:
         signal.signal(number, lambda n, _: asked.append(n))
     home = folder / "program"
     home.mkdir(exist_ok=True)
-    program = Program(spec["command"], home, end="TERM", environment=spec["environment"])
+    # our own variables are not in the file: some of them are secrets
+    variables = {name: value for name, value in {**os.environ, **spec["variables"]}.items() if value is not None}
+    program = Program(spec["command"], home, end="TERM", environment=variables)
     why = "asked to stop"
     try:
         (folder / "state.json").write_text(json.dumps({"keeper": os.getpid(), "engine": program.process.pid,

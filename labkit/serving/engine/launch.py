@@ -69,18 +69,20 @@ def threads_for(settings: Settings) -> int:
     return settings.threads or (1 if busy else max(1, min(cores - 1, 8)))
 
 
-def command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
-    """The command line and the environment variables of the engine, listening on 127.0.0.1:`port`."""
+def command(settings: Settings, port: int) -> tuple[list[str], dict[str, str | None]]:
+    """The command line of the engine, listening on 127.0.0.1:`port`, and variables to set (None: to remove) for it."""
     if settings.kind == "twin":
         return ([sys.executable, "-m", "labkit.serving.twin_server", str(port), json.dumps(asdict(settings))],
-                {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)})
+                {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)})
     arguments = [install.python(install.platform_of(settings.kind)), "-m", "vllm.entrypoints.openai.api_server",
                  "--host", "127.0.0.1", "--port", port, "--model", checkpoint(settings.model),
                  "--served-model-name", settings.name, "--dtype", settings.dtype, "--max-model-len", settings.context,
                  "--max-num-seqs", settings.max_sequences, "--enable-prompt-tokens-details",
                  "--enable-prefix-caching" if settings.prefix_caching else "--no-enable-prefix-caching"]
-    variables = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING", "PYTHONPATH": "",
-                 "PYTHONDONTWRITEBYTECODE": ""}         # the first start compiles the modules; the next ones need not
+    # the first start compiles the modules, the next ones need not; a KV size in the environment would overrule ours
+    variables: dict[str, str | None] = {
+        "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_LOGGING_LEVEL": "WARNING", "PYTHONPATH": None,
+        "PYTHONDONTWRITEBYTECODE": None, "VLLM_CPU_KVCACHE_SPACE": None}
     if Path(checkpoint(settings.model)).is_dir():
         variables |= {"HF_HUB_OFFLINE": "1"}
     if settings.kind == "vllm-cpu":
@@ -88,8 +90,7 @@ def command(settings: Settings, port: int) -> tuple[list[str], dict[str, str]]:
         arguments += ["--enforce-eager", "--block-size", 32, "--kv-cache-memory-bytes", settings.kv_bytes]
         variables |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(threads_for(settings)),
                       "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    inherited = {name: value for name, value in os.environ.items() if name != "VLLM_CPU_KVCACHE_SPACE"}
-    return [*map(str, arguments)], inherited | variables
+    return [*map(str, arguments)], variables
 
 
 def checkpoint(model: str) -> str:
