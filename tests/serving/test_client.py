@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import socket
 import threading
@@ -135,6 +136,20 @@ def test_open_loop_keeps_its_promise_to_arrive(e):
     again = loadtest.run(e.base_url, rate=20, prompts=[list(range(20))], duration=2, max_tokens=4, seed=1)
     assert list(again.due) == list(table.due)           # the schedule is the seed's
     assert loadtest.summary(table).failed == 0
+
+
+def test_a_late_start_counts_as_waiting():
+    """The load generator was held up for a second: the caller it stands for has waited that second, too."""
+    async def one(base):
+        async with client.session() as session:
+            load = loadtest._Load(base.base_url, base.model, itertools.cycle([[1, 2]]), {"max_tokens": 2}, session)
+            load.start -= 1.0
+            await load.one(0.0)
+            return dict(zip(loadtest.COLUMNS, load.rows[0], strict=True))
+
+    with engine.running("twin") as base:
+        row = client.wait_for(one(base))
+    assert row["due"] == 0.0 and row["sent"] >= 1.0 and 1.0 < row["ttft"] < row["e2e"]
 
 
 def test_closed_loop_warns_of_coordinated_omission(e):

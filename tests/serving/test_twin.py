@@ -101,6 +101,37 @@ def test_little_memory_preempts_and_costs_throughput_but_loses_nothing():
     assert all((r.requests.answer == 150).all() for r in results)
 
 
+def test_a_preempted_request_comes_back_before_those_that_waited():
+    """Two grow until the pool of 6 blocks is full; the younger gives way, and goes on before the third begins."""
+    requests = [Request(0.0, twin.tokens(0, 4), 12), Request(0.0, twin.tokens(1, 4), 12),
+                Request(0.001, twin.tokens(2, 4), 12)]
+    twin.simulate(requests, SPEED, blocks=6, block_size=4, sequences=2)
+    assert requests[0].preempted == 0 and requests[1].preempted >= 1
+    resumed = next(b for a, b in zip(requests[1].times, requests[1].times[1:], strict=False) if b - a > 0.05)
+    assert resumed <= requests[2].times[0]
+
+
+def test_nobody_is_admitted_in_a_step_that_had_to_preempt():
+    scheduler = Scheduler(BlockPool(5, 4), sequences=8)
+    for i in range(2):
+        scheduler.add(Request(0.0, twin.tokens(i, 8), 12))
+    for now in range(20):
+        before, waiting = scheduler.preemptions, len(scheduler.waiting)
+        step = scheduler.schedule()
+        if scheduler.preemptions > before:
+            assert len(scheduler.waiting) == waiting + 1 and len(step.work) == 1
+            return
+        scheduler.complete(step, float(now))
+    pytest.fail("nobody was preempted")
+
+
+def test_a_gpu_reads_while_it_computes_and_a_cpu_does_one_after_the_other():
+    numbers = {"weights": 0.02, "context": 0.0, "token": 0.001}
+    assert twin.Speed(**numbers, overlap=True).seconds(5, 0, 1) == 0.02
+    assert twin.Speed(**numbers, overlap=True).seconds(50, 0, 1) == 0.05
+    assert twin.Speed(**numbers).seconds(50, 0, 1) == pytest.approx(0.07)
+
+
 def test_the_least_recently_used_prefix_is_forgotten_first():
     pool = BlockPool(4, 2)
     first, second = block_hashes([1, 2, 3, 4], 2), block_hashes([5, 6, 7, 8], 2)
