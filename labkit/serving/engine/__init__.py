@@ -144,8 +144,9 @@ def _start(settings: Settings, banner: str) -> Engine:
         banner = "\n".join(filter(None, (banner, repr(install.install(settings.kind)))))
     folder = places.runs() / settings.key
     (folder / "users").mkdir(parents=True, exist_ok=True, mode=0o700)
-    share = places.hold(folder / "users" / f"{os.getpid()}-{time.monotonic_ns()}")
-    assert share is not None
+    share = None
+    while share is None:                                # the keeper may be looking at the file just made
+        share = places.hold(folder / "users" / f"{os.getpid()}-{time.monotonic_ns()}")
     begun = time.monotonic()
     try:
         with places.alone(folder / "start.lock"):

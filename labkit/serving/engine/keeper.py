@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 from labkit.programs import Program
 from labkit.serving.engine import places
@@ -27,19 +28,27 @@ def users(folder: Path) -> int:
     """How many living processes use the engine of `folder`; files of dead ones are removed."""
     living = 0
     for file in (folder / "users").glob("*"):
-        if places.held(file):
+        lock = places.hold(file)
+        if lock is None:
             living += 1
         else:
-            with contextlib.suppress(FileNotFoundError):
-                file.unlink()
+            file.unlink(missing_ok=True)        # under the lock: who is about to take this file sees that it is gone
+            lock.close()
     return living
+
+
+def _own(file: Path) -> IO[bytes]:
+    """The lock that says this keeper lives; somebody may just be looking whether it is held, so ask again."""
+    for _ in range(20):
+        if (lock := places.hold(file)) is not None:
+            return lock
+        time.sleep(0.05)
+    raise SystemExit(f"{file.parent}: another keeper is at work")
 
 
 def keep(folder: Path) -> None:
     """Start the engine of `folder` and watch over it until nobody needs it."""
-    lock = places.hold(folder / "keeper.lock")
-    if lock is None:
-        raise SystemExit(f"{folder}: another keeper is at work")
+    lock = _own(folder / "keeper.lock")
     spec = json.loads((folder / "spec.json").read_text())
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -69,6 +78,7 @@ def keep(folder: Path) -> None:
             (folder / "last.log").write_text(f"{why}\n" + (home / "log").read_text(errors="replace")[-20_000:])
         (folder / "state.json").unlink(missing_ok=True)
         program.close()
+        lock.close()                            # only now may the next keeper start
 
 
 if __name__ == "__main__":
