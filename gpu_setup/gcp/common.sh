@@ -30,6 +30,15 @@ run() {
     fi
 }
 
+dry_run_only() { # for scripts that have no other option
+    for argument in "$@"; do
+        case "$argument" in
+            --dry-run) DRY=1 ;;
+            *) usage "" ;;
+        esac
+    done
+}
+
 need_gcloud() {
     ((DRY)) || command -v gcloud >/dev/null || {
         echo "gcloud is not installed: https://cloud.google.com/sdk/docs/install" >&2

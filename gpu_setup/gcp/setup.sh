@@ -4,12 +4,7 @@ cd "$(dirname "$0")"
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . ./common.sh
 REPO="${REPO:-https://github.com/OWNER/REPO}"
-for argument in "$@"; do
-    case "$argument" in
-        --dry-run) DRY=1 ;;
-        *) usage "" ;;
-    esac
-done
+dry_run_only "$@"
 need_gcloud
 run gcloud compute scp idle-shutdown.sh idle-shutdown.service "$NAME:" "--zone=$ZONE"
 on_machine "sudo apt-get update -q && sudo apt-get install -yq git make python3-venv python3-pip ubuntu-drivers-common"

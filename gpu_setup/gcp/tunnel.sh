@@ -3,12 +3,7 @@
 cd "$(dirname "$0")"
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . ./common.sh
-for argument in "$@"; do
-    case "$argument" in
-        --dry-run) DRY=1 ;;
-        *) usage "" ;;
-    esac
-done
+dry_run_only "$@"
 need_gcloud
 run gcloud compute ssh "$NAME" "--zone=$ZONE" -- -t -L 8888:127.0.0.1:8888 \
     "cd course && .venv/bin/jupyter lab --no-browser --ip=127.0.0.1 --port=8888 notebooks/60_first_tokens.ipynb"

@@ -3,12 +3,7 @@
 cd "$(dirname "$0")"
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . ./common.sh
-for argument in "$@"; do
-    case "$argument" in
-        --dry-run) DRY=1 ;;
-        *) usage "" ;;
-    esac
-done
+dry_run_only "$@"
 need_gcloud
 on_machine "nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv"
 on_machine "systemctl is-active idle-shutdown"
