@@ -91,6 +91,8 @@ class Once(Generic[Value]):
         self._kept.pop(key, None)
 
     def _shrink(self) -> None:
-        """Drop the oldest finished ones; those in flight are never dropped."""
-        for key in [key for key, entry in self._kept.items() if entry.answer is not None][:len(self._kept) - self.most]:
-            del self._kept[key]
+        """Drop the oldest finished one; those in flight are never dropped."""
+        if len(self._kept) > self.most:
+            oldest = next((key for key, entry in self._kept.items() if entry.answer is not None), None)
+            if oldest is not None:
+                del self._kept[oldest]
