@@ -58,9 +58,10 @@ class ModelConfig:
 
     name: what callers write. served: its name at the engine. base_url: ending in /v1. prompt, answer: $ per million
     tokens; there is no default: a price nobody knows must not be 0. max_tokens: the most a caller may ask for, and
-    what one who does not ask gets. vllm: whether the engine understands vLLM's extras (usage with each piece of a
-    stream, cache_salt). refunds_errors: whether an answer of 500, 502 or 504 costs nothing; if not, it is charged in
-    full, because nobody can say what the engine had done.
+    what one who does not ask gets. template: tokens its chat template may add to a prompt, a default system prompt
+    included. vllm: whether the engine understands vLLM's extras (usage with each piece of a stream, cache_salt).
+    refunds_errors: whether an answer of 500, 502 or 504 costs nothing; if not, it is charged in full, because nobody
+    can say what the engine had done. key: that the engine asks for.
     """
 
     name: str = needed()
@@ -69,6 +70,7 @@ class ModelConfig:
     prompt: float = needed(0)
     answer: float = needed(0)
     max_tokens: int = setting(512, 1)
+    template: int = setting(128, 0)
     vllm: bool = True
     refunds_errors: bool = False
     key: str = ""

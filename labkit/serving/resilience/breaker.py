@@ -61,16 +61,22 @@ class CircuitBreaker:
     def call(self) -> Call:
         """Leave to make one call; BreakerOpen if there is none."""
         with self._lock:
+            self._left()
             call = Call(self, self._round)
-            if self._opened is None:
-                return call
-            left = self._opened + self.open_for - self.clock()
-            if left > 0:
-                raise BreakerOpen(left)
-            if self._probe is not None:
-                raise BreakerOpen(self.open_for)
-            self._probe = call
+            if self._opened is not None:
+                self._probe = call
             return call
+
+    def check(self) -> None:
+        """BreakerOpen if `call` would say so now; takes nothing."""
+        with self._lock:
+            self._left()
+
+    def _left(self) -> None:
+        if self._opened is not None:
+            left = self._opened + self.open_for - self.clock()
+            if left > 0 or self._probe is not None:
+                raise BreakerOpen(left if left > 0 else self.open_for)
 
     def _end(self, call: Call, ok: bool | None) -> None:
         with self._lock:
