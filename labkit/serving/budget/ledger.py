@@ -175,7 +175,7 @@ class Ledger:
                     number = self._note(user, team, wanted, request, tier)
                     return Decision(action, number, wanted, reason, warnings)
                 reason = reason or refused
-        return Decision("reject", "", amount, reason)
+        return Decision("reject", "", 0, reason)
 
     def _hold(self, user: str, team: str, amount: int) -> tuple[str, tuple[BudgetWarning, ...]]:
         """Hold in all accounts; the reason if one of them has no room, and then nothing is held."""
