@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from labkit.serving.budget import LedgerError
 from labkit.serving.gateway import schema
 from labkit.serving.gateway.ask import Ask
+from labkit.serving.gateway.attempts import Send as Piece
 from labkit.serving.gateway.refusals import Refused
 from labkit.serving.gateway.service import Service
 from labkit.serving.resilience import Deadline, InFlight, Reused
@@ -144,44 +145,40 @@ class ChatEndpoint:
             seconds = float(asked) if asked is not None else longest
         except ValueError:
             seconds = math.nan
-        if not seconds > 0 or math.isinf(seconds):
-            raise Refused("invalid_request", f"x-timeout-seconds = {(asked or '')[:30]!r}: must be a number > 0",
-                          "x-timeout-seconds")
+        if not schema.SHORTEST <= seconds < math.inf:
+            raise Refused("invalid_request", f"x-timeout-seconds = {(asked or '')[:30]!r}: must be a number >= "
+                          f"{schema.SHORTEST:g}", "x-timeout-seconds")
         ask.deadline = Deadline(min(seconds, longest))
 
     async def _answer(self, ask: Ask, raw: bytes, key: str | None, reply: Reply) -> None:
         assert ask.chat
-        if ask.chat.stream:
-            if key is not None:
-                raise Refused("invalid_request", "an idempotency key is for answers that are not streamed")
-            await self.service.answer(ask, reply.event)
-            ask.outcome = "degraded" if ask.degraded else "ok"
-            await reply.done()
-            return
-        if key is None:
-            answer = await self.service.answer(ask, None)
-        else:
-            answer = await self._once(ask, raw, key)
+        send = reply.event if ask.chat.stream else None
+        answer = await (self.service.answer(ask, send) if key is None else self._once(ask, raw, key, send))
         ask.outcome = "degraded" if ask.degraded else "ok"
-        await reply.whole(200, answer, {"x-labkit-microdollars": str(ask.cost)})
+        if send:
+            await reply.done()
+        else:
+            await reply.whole(200, answer, {"x-labkit-microdollars": str(ask.cost)})
 
-    async def _once(self, ask: Ask, raw: bytes, key: str) -> bytes:
-        """Answer, or give the answer that this key got before, at no cost."""
+    async def _once(self, ask: Ask, raw: bytes, key: str, send: Piece | None) -> bytes:
+        """Answer, or give the answer that this key got before, at no cost. A stream is not kept, only that it was."""
         if not 1 <= len(key) <= 200:
             raise Refused("invalid_request", "idempotency-key: must have 1 to 200 characters", "idempotency-key")
         once, name = self.service.once, f"{ask.caller.user}\n{key}"
         try:
             before = once.begin(name, hashlib.sha256(raw).hexdigest())
         except InFlight:
-            raise Refused("idempotency_in_flight", "a request with this idempotency key is still running",
+            raise Refused("idempotency_conflict", "a request with this idempotency key is still running",
                           retry_after=1) from None
         except Reused:
             raise Refused("idempotency_reused", "this idempotency key was used for another request") from None
+        if before is not None and send:
+            raise Refused("idempotency_conflict", "this idempotency key was used, and streams are not kept")
         if before is not None:
-            ask.tier = before[1]
-            return before[0]
+            answer, ask.tier = before
+            return answer
         try:
-            answer = await self.service.answer(ask, None)
+            answer = await self.service.answer(ask, send)
         except BaseException:
             once.forget(name)
             raise
@@ -232,8 +229,10 @@ def app(service: Service) -> Starlette:
     async def metrics(request: Request) -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
+    most = max(model.max_tokens for model in service.config.models)
+
     async def openapi(request: Request) -> Response:
-        return Response(schema.OPENAPI, media_type="application/json")
+        return JSONResponse(schema.openapi(service.order, most))
 
     async def failed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

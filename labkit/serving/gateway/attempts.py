@@ -105,6 +105,7 @@ class Attempts:
 
     async def attempt(self, ask: Ask, tier: str, send: Send | None) -> bytes:
         """One attempt at one model: the whole answer, or, with `send`, its pieces as they come."""
+        ask.deadline.check("before the engine was asked")
         self.breakers[tier].check()                     # before the ledger is written for nothing
         tier, decision = self.reserve(ask, tier, self.usage(ask, tier).worst)
         if decision.action == "downgrade":
@@ -124,8 +125,8 @@ class Attempts:
         except UpstreamError as error:
             cost, outcome = _charge(usage, error.sent), "upstream_error"
             raise
-        except DeadlineExceeded:
-            cost, outcome = _charge(usage, True), "timeout"
+        except DeadlineExceeded as late:
+            cost, outcome = _charge(usage, late.begun), "timeout"
             raise
         except (asyncio.CancelledError, GeneratorExit):
             cost = _charge(usage, True)

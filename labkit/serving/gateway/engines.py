@@ -131,7 +131,7 @@ class Engine:
                 async with asyncio.timeout(min(self.timeouts.idle, deadline.left)):
                     chunk = await response.content.readany()
             except TimeoutError:
-                deadline.check("in the stream")
+                deadline.check("in the stream", begun=True)
                 raise UpstreamError(f"the engine sent nothing for {self.timeouts.idle:g} s") from None
             if not chunk:
                 if rest.strip():

@@ -3,15 +3,25 @@ money."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from labkit.serving.gateway.refusals import CODES, Refused
 
-Whole = Annotated[int, Field(ge=-2**63, lt=2**63)]
+
+def _integral(value: Any) -> Any:
+    """32.0 is an integer to JSON Schema, and so to us."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+INTEGRAL = BeforeValidator(_integral)
+Whole = Annotated[int, Field(ge=-2**63, lt=2**63), INTEGRAL]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+SHORTEST = 0.1              # seconds a caller may give us
+HEADERS = (f"Headers that may be sent: x-timeout-seconds, how long you will wait (>= {SHORTEST:g}); idempotency-key, "
+           "1 to 200 characters: the same request with the same key is answered, and paid for, once; x-request-id.")
 Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 
 
@@ -58,9 +68,9 @@ class Chat(BaseModel):
     messages: Annotated[list[Message], Field(min_length=1)]
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    n: Annotated[int, Field(ge=1, le=8)] = 1
+    max_tokens: Annotated[int, Field(ge=1, lt=2**31), INTEGRAL] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, lt=2**31), INTEGRAL] | None = None
+    n: Annotated[int, Field(ge=1, le=8), INTEGRAL] = 1
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Share | None = None
     stop: str | list[str] | None = None
@@ -68,7 +78,7 @@ class Chat(BaseModel):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), INTEGRAL] | None = None
     logit_bias: dict[str, Penalty] | None = None
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
@@ -79,7 +89,7 @@ class Chat(BaseModel):
     # vLLM's own
     top_k: Whole | None = None
     min_p: Share | None = None
-    min_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    min_tokens: Annotated[int, Field(ge=0, lt=2**31), INTEGRAL] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
     ignore_eos: bool | None = None
 
@@ -112,25 +122,26 @@ def read(raw: bytes) -> Chat:
         raise Refused("invalid_request", f"{where}{shown}: {first['msg']}", where) from None
 
 
-def openapi(version: str = "1") -> dict[str, Any]:
-    """The OpenAPI 3.1 description."""
+def openapi(models: Sequence[str], most: int) -> dict[str, Any]:
+    """The OpenAPI 3.1 description. models: their names. most: answer tokens a request may ask for."""
     schema = Chat.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema["properties"]["model"]["enum"] = ["auto", *models]
+    for name in ("max_tokens", "max_completion_tokens"):
+        schema["properties"][name]["anyOf"][0] = {"type": "integer", "minimum": 1, "maximum": most}
     parts = schema.pop("$defs", {})
     failure = {"type": "object", "required": ["error"], "properties": {"error": {
         "type": "object", "required": ["message", "type", "code"], "properties": {
             "message": {"type": "string"}, "type": {"type": "string"}, "param": {"type": ["string", "null"]},
             "code": {"type": "string"}}}}}
-    headers = {"x-timeout-seconds": {"type": "number", "exclusiveMinimum": 0},
-               "idempotency-key": {"type": "string", "minLength": 1, "maxLength": 200}}
-
     def body(name: str) -> dict[str, Any]:
         return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
     refused = {str(status): {"description": code, "content": body("Failure")} for code, (status, _, _) in CODES.items()}
+    event = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
     plain = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     listed = {"description": "the models", "content": body("Models")}
     return {
-        "openapi": "3.1.0", "info": {"title": "labkit gateway", "version": version},
+        "openapi": "3.1.0", "info": {"title": "labkit gateway", "version": "1"},
         "security": [{"key": []}],
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
@@ -139,10 +150,10 @@ def openapi(version: str = "1") -> dict[str, Any]:
                         "Completion": {"type": "object", "required": ["choices", "usage"]}}},
         "paths": {
             "/v1/chat/completions": {"post": {
-                "operationId": "chat", "requestBody": {"required": True, "content": body("Chat")},
-                "parameters": [{"in": "header", "name": name, "schema": kind} for name, kind in headers.items()],
+                "operationId": "chat", "description": HEADERS,
+                "requestBody": {"required": True, "content": body("Chat")},
                 "responses": {"200": {"description": "the answer, or its pieces as server-sent events", "content": {
-                    **body("Completion"), "text/event-stream": {"schema": {"type": "string"}}}}, **refused}}},
+                    **body("Completion"), "text/event-stream": {"schema": event}}}, **refused}}},
             "/v1/models": {"get": {"operationId": "models",
                                    "responses": {"200": listed, "401": refused["401"], "429": refused["429"]}}},
             "/healthz": {"get": {"operationId": "health", "security": [],
@@ -152,6 +163,3 @@ def openapi(version: str = "1") -> dict[str, Any]:
                 "503": {"description": "draining, or the ledger does not answer", **plain}}}},
             "/metrics": {"get": {"operationId": "metrics", "security": [],
                                  "responses": {"200": {"description": "for Prometheus", **plain}}}}}}
-
-
-OPENAPI = json.dumps(openapi()).encode()

@@ -19,11 +19,11 @@ stamina.instrumentation.set_on_retry_hooks([])         # the gateway counts its 
 
 
 class DeadlineExceeded(RuntimeError):
-    """The time the caller gave is over."""
+    """The time the caller gave is over. begun: whether the engine may have worked for it."""
 
-    def __init__(self, where: str, seconds: float):
+    def __init__(self, where: str, seconds: float, begun: bool = True):
         super().__init__(f"the deadline of {seconds:g} s passed {where}")
-        self.where = where
+        self.begun = begun
 
 
 class Deadline:
@@ -39,10 +39,10 @@ class Deadline:
         """Seconds left, at least 0."""
         return max(0.0, self.at - self.clock())
 
-    def check(self, where: str) -> None:
+    def check(self, where: str, begun: bool = False) -> None:
         """DeadlineExceeded, saying `where` it passed, if it has."""
         if not self.left:
-            raise DeadlineExceeded(where, self.seconds)
+            raise DeadlineExceeded(where, self.seconds, begun)
 
 
 class RetryBudget:
