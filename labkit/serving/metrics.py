@@ -72,6 +72,7 @@ class _Live(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """One family after the other."""
         yield GaugeMetricFamily("gateway_running", "Requests at the engines", self.admission.running)
+        yield GaugeMetricFamily("gateway_running_limit", "How many may be there, as learned", self.admission.limit)
         yield GaugeMetricFamily("gateway_queue", "Requests that wait", self.admission.waiting)
         yield GaugeMetricFamily("gateway_queue_limit", "How many may wait", self.admission.queue)
         breaker = GaugeMetricFamily("gateway_breaker", "0 closed, 1 half open, 2 open", labels=["tier"])

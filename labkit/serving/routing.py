@@ -297,6 +297,14 @@ def prompts(origin: str = "ours") -> pd.DataFrame:
     return table[table.origin == origin].reset_index(drop=True)
 
 
+def outcomes() -> pd.DataFrame:
+    """What two real models made of our prompts: id, tier, prompt, weak and strong (1 if right), confidence (mean
+    log-probability of the weak answer), weak_finish, and tokens. weak: SmolLM2-135M-Instruct rounded to 4 bits; strong:
+    the same in float32; vLLM 0.32 on a CPU, greedy, at most 96 tokens."""
+    found = pd.read_csv(data("routing_outcomes.csv"))
+    return prompts()[["id", "tier", "prompt"]].merge(found, on="id")
+
+
 def right(expected: str, answer: str) -> bool:
     """Whether an answer has what was asked for."""
     return re.search(expected, answer, re.IGNORECASE | re.DOTALL) is not None

@@ -254,6 +254,50 @@ def test_beyond_the_queue_callers_are_turned_away_at_once_and_the_others_are_ser
     assert found == ["served"] * 5 + ["3 requests are waiting already"] * 3 and order == [0, 1, 2, 3, 4]
 
 
+def test_from_a_queue_that_stands_the_newest_goes_first():
+    async def run():
+        admission, order = Admission(1, 10, standing=0.05), []
+
+        async def one(n):
+            async with admission.enter(Deadline(60)):
+                order.append(n)
+                await asyncio.sleep(0.03)
+
+        tasks = []
+        for n in range(5):
+            tasks.append(asyncio.create_task(one(n)))
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*tasks)
+        return order
+
+    assert asyncio.run(run()) in ([0, 1, 4, 3, 2], [0, 1, 2, 4, 3])
+
+
+def test_callers_who_leave_lower_the_limit_once_a_round_trip_and_answers_raise_it_again():
+    async def run():
+        admission = Admission(10, 100)
+
+        async def leave():
+            async with admission.enter(Deadline(60)):
+                await asyncio.sleep(60)
+
+        async def stay():
+            async with admission.enter(Deadline(60)):
+                await asyncio.sleep(0.001)
+
+        leaving = [asyncio.create_task(leave()) for _ in range(10)]
+        await asyncio.sleep(0.01)
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+        lowered = admission.limit
+        await asyncio.gather(*(stay() for _ in range(60)))
+        return lowered, admission.limit, admission.running
+
+    lowered, raised, running = asyncio.run(run())
+    assert lowered == 8 and 10 >= raised > 9.5 and running == 0
+
+
 def test_a_waiter_whose_deadline_passes_leaves_and_takes_no_place():
     found, order = admitted(1, 10, 3, deadline=0.05, hold=0.2)
     assert found == ["served", *["the deadline of 0.05 s passed in the queue"] * 2] and order == [0]
@@ -270,8 +314,6 @@ def test_a_waiter_who_is_cancelled_takes_no_place():
             assert admission.waiting == 1
         await waiting[1]
         assert admission.running == 1
-        admission._give()
-        assert admission.running == 0
 
     asyncio.run(run())
 

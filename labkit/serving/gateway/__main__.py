@@ -156,7 +156,9 @@ def _run(chosen: argparse.Namespace) -> int:
         keys.revoke(chosen.id)
     elif chosen.command == "report":
         ledger = Ledger(found.path(found.files.ledger))
-        print(f"{time.strftime('%B %Y', time.gmtime())}\n{ledger.report()}\n\n{ledger.report(by='user')}")
+        tables = [ledger.report(by=by) for by in ("team", "user", "tier")]
+        print(time.strftime("%B %Y", time.gmtime()),
+              *(tables if len(tables[0]) else ["no requests by any team"]), sep="\n\n")
     else:
         serve(found)
     return 0

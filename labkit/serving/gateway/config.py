@@ -120,21 +120,27 @@ class BreakerConfig:
 
 @dataclass(frozen=True)
 class AdmissionConfig:
-    """running: requests at the engines at once. queue: how many may wait; the bound of part 1 is
-    `resilience.safe_queue_limit(throughput, patience, service)`."""
+    """running: requests at the engines at once, at most; learns: whether fewer are let in when callers leave before
+    their answer. queue: how many may wait; the bound of part 1 is `resilience.safe_queue_limit(throughput, patience,
+    service)`."""
 
     running: int = setting(32, 1)
     queue: int = setting(64, 0)
+    learns: bool = True
 
 
 @dataclass(frozen=True)
 class TimeoutConfig:
     """Seconds. request: the most a caller may wait (x-timeout-seconds asks for less). connect: to an engine. idle:
-    without a piece of a stream. cancel: whether an engine is told when a caller leaves (false only to see why)."""
+    without a piece of a stream. attempt: after which an answer that is not streamed is given up and tried again, 0 for
+    never: a slow engine gets slower by it. cancel: whether an engine is told when a caller leaves (false only to
+    see why).
+    """
 
     request: float = setting(60.0, 0, True)
     connect: float = setting(2.0, 0, True)
     idle: float = setting(20.0, 0, True)
+    attempt: float = setting(0.0, 0)
     cancel: bool = True
 
 

@@ -68,13 +68,11 @@ class Engine:
 
     async def whole(self, body: bytes, deadline: Deadline, usage: Usage) -> bytes:
         """A whole answer, as the engine wrote it. UpstreamError, UpstreamRefused or DeadlineExceeded."""
-        response = await self._post(body, deadline)
         try:
-            raw = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise _broken(error, deadline) from None
-        finally:
-            response.release()
+            async with asyncio.timeout(self.timeouts.attempt or None):
+                raw = await self._read(body, deadline)
+        except TimeoutError:
+            raise UpstreamError(f"the engine took more than {self.timeouts.attempt:g} s") from None
         try:
             found = json.loads(raw)
             usage.take(found["usage"])
@@ -82,6 +80,15 @@ class Engine:
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             raise UpstreamError("the engine's answer is not a chat completion", again=False) from None
         return raw
+
+    async def _read(self, body: bytes, deadline: Deadline) -> bytes:
+        response = await self._post(body, deadline)
+        try:
+            return await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _broken(error, deadline) from None
+        finally:
+            response.close() if response.content.is_eof() is False else response.release()
 
     async def stream(self, body: bytes, deadline: Deadline, usage: Usage) -> AsyncIterator[tuple[bytes, str]]:
         """The events of a stream as the engine wrote them, and their text. Closing it closes the connection, which is

@@ -54,7 +54,8 @@ class Service:
             self.ledger.limit(scope, period, cap)
         self.keys = Keys(config.folder / config.files.keys)
         self.buckets = Buckets(config.rate.per_second, config.rate.burst)
-        self.admission = Admission(config.admission.running, config.admission.queue)
+        self.admission = Admission(config.admission.running, config.admission.queue,
+                                   learns=config.admission.learns)
         self.attempts = Attempts(config, self.ledger, self.metrics)
         self.answers: Answers[bytes] = Answers(config.cache.entries, config.cache.seconds)
         self.once: Once[tuple[bytes, str]] = Once()

@@ -93,59 +93,83 @@ def safe_queue_limit(throughput: float, patience: float, service: float) -> int:
 
 
 class Admission:
-    """At most `running` requests at once, at most `queue` waiting, first come first served; the rest is turned away.
+    """So many requests at once as the engine finishes in time, `running` at most; `queue` may wait, the rest is turned
+    away at once.
 
-    For one event loop. A waiter whose deadline passes leaves the queue; whoever is gone takes no place.
+    How many those are is learned: each answer in time allows a little more, each caller who leaves or whose deadline
+    passes at the engine takes a fifth off, once a round trip (additive increase, multiplicative decrease: Chiu and
+    Jain, 1989; Netflix, "Performance Under Load", 2018). Whoever lets more in than the engine has places for has moved
+    the queue to where nobody can bound it.
+
+    First come first served, until the first has waited longer than `standing` seconds: from then on the newest goes
+    first. A queue that stands is a queue of callers who are about to leave, and whoever serves it in order serves the
+    dead (Maurer, "Fail at Scale", ACM Queue 13(8), 2015: adaptive LIFO). For one event loop. A waiter whose deadline
+    passes leaves the queue; whoever is gone takes no place.
     """
 
-    def __init__(self, running: int, queue: int):
+    def __init__(self, running: int, queue: int, standing: float = 0.5, learns: bool = True):
         ranges.whole("running", running, 1)
         ranges.whole("queue", queue, 0)
-        self.limit, self.queue, self.running = running, queue, 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        ranges.number("standing", standing, 0, infinite=True)
+        self.most, self.limit, self.learns = running, float(running), learns
+        self.queue, self.standing, self.running = queue, standing, 0
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._lowered = -math.inf
 
     @property
     def waiting(self) -> int:
         """Requests in the queue."""
-        return sum(not future.done() for future in self._waiting)
+        return len(self._waiting)
 
     @contextlib.asynccontextmanager
     async def enter(self, deadline: Deadline) -> AsyncIterator[None]:
         """A place, for the length of the block. Overloaded if the queue is full, DeadlineExceeded if it is too late."""
         await self._take(deadline)
+        begun = time.monotonic()
         try:
             yield
-        finally:
-            self._give()
-
-    async def _take(self, deadline: Deadline) -> None:
-        if self.running < self.limit and not self.waiting:
-            self.running += 1
-            return
-        if (waiting := self.waiting) >= self.queue:
-            raise Overloaded(waiting, 1.0)
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        try:
-            async with asyncio.timeout(deadline.left):
-                await future
-        except TimeoutError:
-            if future.done() and not future.cancelled():
-                self._give()                            # the place came at the very moment we gave up
-            raise DeadlineExceeded("in the queue", deadline.seconds) from None
-        except BaseException:
-            if future.done() and not future.cancelled():
-                self._give()
+            self._more()
+        except (asyncio.CancelledError, DeadlineExceeded):
+            self._fewer(begun)
             raise
         finally:
-            if not future.done():
-                future.cancel()
+            self.running -= 1
+            self._next()
 
-    def _give(self) -> None:
-        """Hand the place to the next who is still there."""
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                return
-        self.running -= 1
+    def _more(self) -> None:
+        if self.learns and self.running >= int(self.limit):     # only a limit that was reached has been tested
+            self.limit = min(self.most, self.limit + 1 / self.limit)
+
+    def _fewer(self, begun: float) -> None:
+        if self.learns and begun > self._lowered:               # those of before are news of the same trouble
+            self.limit = max(1.0, min(self.limit, self.running) * 0.8)
+            self._lowered = time.monotonic()
+
+    async def _take(self, deadline: Deadline) -> None:
+        if self.running < int(self.limit) and not self._waiting:
+            self.running += 1
+            return
+        if len(self._waiting) >= self.queue:
+            raise Overloaded(len(self._waiting), 1.0)
+        place: tuple[float, asyncio.Future[None]] = (time.monotonic(), asyncio.get_running_loop().create_future())
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(deadline.left):
+                await place[1]
+        except BaseException as reason:
+            if place in self._waiting:
+                self._waiting.remove(place)
+            else:                                               # the place came at the very moment we gave up
+                self.running -= 1
+                self._next()
+            if isinstance(reason, TimeoutError):
+                raise DeadlineExceeded("in the queue", deadline.seconds, begun=False) from None
+            raise
+
+    def _next(self) -> None:
+        """Let in as many as there are places for."""
+        while self._waiting and self.running < int(self.limit):
+            stands = time.monotonic() - self._waiting[0][0] > self.standing
+            _, future = self._waiting.pop() if stands else self._waiting.popleft()
+            self.running += 1
+            future.set_result(None)

@@ -56,7 +56,8 @@ class LocalReceiver:
         self.db.executescript(TABLES)
         self.lock, self.received = threading.Lock(), 0
         self.fault: int | str | None = None
-        self.public, self.secret = "pk-lf-local", f"sk-lf-{secrets.token_hex(8)}"
+        # a public key of its own: the SDK keeps one client for each public key, whatever the address
+        self.public, self.secret = f"pk-lf-{secrets.token_hex(4)}", f"sk-lf-{secrets.token_hex(8)}"
         self._over = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
