@@ -33,6 +33,7 @@ bench: $(VENV)/test.done
 	$(BIN)/python -m tests.bench.bench_consistency
 	$(BIN)/python -m tests.bench.bench_crdt
 	$(BIN)/python -m tests.bench.bench_serving
+	$(BIN)/python -m tests.bench.bench_gateway
 
 notebooks: $(VENV)/test.done
 	$(BIN)/python tests/refresh_notebooks.py $(NB)

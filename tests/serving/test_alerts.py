@@ -50,7 +50,10 @@ def test_a_rule_that_is_broken_fails_its_tests(alert, tmp_path):
                 if rule.get("alert") == alert:
                     rule["expr"] = broken
         (tmp_path / "rules.yml").write_text(yaml.safe_dump(text))
-        shutil.copy(HERE / "rules_test.yml", tmp_path)
+        tests = yaml.safe_load((HERE / "rules_test.yml").read_text())
+        tests["tests"] = [test for test in tests["tests"]
+                          if any(check["alertname"] == alert for check in test["alert_rule_test"])]
+        (tmp_path / "rules_test.yml").write_text(yaml.safe_dump(tests))
         assert run("promtool", "test", "rules", "rules_test.yml", cwd=tmp_path).returncode != 0
 
 
