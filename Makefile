@@ -52,7 +52,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/lab.done: $(VENV)/bin/python pyproject.toml
-	@echo "installing the course into $(VENV) (about 900 MB, once) ..."
+	@echo "installing the course into $(VENV) (about 1.1 GB, once) ..."
 	$(PIP) -e '.[lab]'
 	@touch $@
 

@@ -3,8 +3,8 @@
 from labkit.course import claims, figures
 from labkit.course.panel import Panel, choice, slider, toggle
 from labkit.course.quiz import Exercise, check, predict
-from labkit.course.setup import engines, ready
+from labkit.course.setup import engines, extra, ready
 from labkit.progress import progress
 
-__all__ = ["Exercise", "Panel", "check", "choice", "claims", "engines", "figures", "predict", "progress", "ready",
-           "slider", "toggle"]
+__all__ = ["Exercise", "Panel", "check", "choice", "claims", "engines", "extra", "figures", "predict", "progress",
+           "ready", "slider", "toggle"]

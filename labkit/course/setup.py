@@ -61,6 +61,18 @@ def ready(needs_gpu: bool = False) -> Report:
     return Report(lines)
 
 
+def extra(name: str) -> Report:
+    """Check the packages of one of labkit's extras, "platform" or "data"; [OK] and [FAIL] lines with the remedy."""
+    wanted = [line.split(";")[0].strip() for line in importlib.metadata.requires("labkit") or []
+              if line.endswith(f'extra == "{name}"') or f"extra == '{name}'" in line]
+    lines = []
+    for requirement in wanted:
+        package, _, low = requirement.partition(">=")
+        line = _package(package.split("[")[0], low or "0")
+        lines.append(Line(line.ok, line.what, f'run `{sys.executable} -m pip install "labkit[{name}]"`'))
+    return Report(lines)
+
+
 def _package(name: str, low: str) -> Line:
     try:
         have = importlib.metadata.version(name)

@@ -7,7 +7,9 @@ import json
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -31,7 +33,7 @@ class Answer:
     """One answer and its times, in seconds of `time.perf_counter`.
 
     text; sent: when the request left; times: when each piece came; prompt_tokens, cached_tokens, answer_tokens: as the
-    engine counts them; finish: "stop", "length", or "" if the stream broke.
+    engine counts them; finish: "stop", "length", or "" if the stream broke; headers: of the response.
     """
 
     sent: float
@@ -41,6 +43,7 @@ class Answer:
     cached_tokens: int = 0
     answer_tokens: int = 0
     finish: str = ""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
     logprobs: list[Any] = field(default_factory=list)
 
     @property
@@ -70,10 +73,12 @@ class Answer:
 
 
 async def pieces(session: aiohttp.ClientSession, base_url: str, model: str, prompt: Prompt, max_tokens: int = 64,
-                 answer: Answer | None = None, **options: Any) -> AsyncIterator[str]:
+                 answer: Answer | None = None, headers: Mapping[str, str] | None = None,
+                 **options: Any) -> AsyncIterator[str]:
     """The pieces of one answer as they come; `answer` collects the times. StreamError if the engine fails.
 
     prompt: text (sent as a chat), a list of chat messages, or token numbers (sent as they are, no template).
+    headers: of the request, an API key for instance.
     options: more fields of the request: temperature (0 here unless given), cache_salt, ignore_eos, seed ...
     """
     answer = answer or Answer(time.perf_counter())
@@ -86,7 +91,9 @@ async def pieces(session: aiohttp.ClientSession, base_url: str, model: str, prom
         body["messages"] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     answer.sent = time.perf_counter()
     try:
-        async with session.post(f"{base_url}/{'' if raw else 'chat/'}completions", json=body) as response:
+        address = f"{base_url}/{'' if raw else 'chat/'}completions"
+        async with session.post(address, json=body, headers=headers) as response:
+            answer.headers = dict(response.headers)
             if response.status != 200:
                 raise StreamError(f"the engine refused ({response.status}): {_message(await response.text())}", answer)
             async for line in response.content:
@@ -188,6 +195,41 @@ def wait_for(work: Coroutine[Any, Any, Value]) -> Value:
 def ask(base_url: str, model: str, prompt: Prompt, max_tokens: int = 64, **options: Any) -> Answer:
     """Ask and wait for the whole answer; options as in `pieces`."""
     return wait_for(answer(base_url, model, prompt, max_tokens, **options))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one request that was not streamed: status, headers and body, error or not."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def text(self) -> str:
+        """The answer, or what the error says."""
+        if isinstance(self.body, dict) and "choices" in self.body:
+            return str(self.body["choices"][0]["message"].get("content") or "")
+        return _message(json.dumps(self.body))
+
+    def __repr__(self) -> str:
+        shown = {name: self.headers[name] for name in ("x-labkit-model", "x-labkit-degraded", "retry-after")
+                 if name in self.headers}
+        return f"{self.status} {self.text[:200]!r}" + "".join(f"\n    {name}: {shown[name]}" for name in shown)
+
+
+def post(base_url: str, prompt: str, headers: Mapping[str, str] | None = None, model: str = "auto",
+         timeout: float = 60.0, **options: Any) -> Reply:
+    """Ask for a whole answer at once; an error status is a Reply too. OSError if nobody answers in `timeout` s."""
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], **options}
+    request = urllib.request.Request(f"{base_url}/chat/completions", json.dumps(body).encode(),
+                                     {"content-type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as found:
+            return Reply(found.status, dict(found.headers), json.loads(found.read()))
+    except urllib.error.HTTPError as error:
+        raw = error.read().decode(errors="replace")
+        return Reply(error.code, dict(error.headers), json.loads(raw) if raw.startswith("{") else raw)
 
 
 def together(base_url: str, model: str, prompts: Sequence[Prompt], max_tokens: int = 64,

@@ -125,12 +125,12 @@ def essay_monthly() -> pd.DataFrame:
     day = 0.45 * 24
     machine = day * 30
     rows = [
-        ("OpenAI GPT-4", 666, 0.444 / 200 * 10_000 * 30, 666.0, "0.444 for 200 requests; token counts are estimates"),
-        ("OpenAI GPT-3.5", 15, 0.010 / 200 * 10_000 * 30, 15.0, "0.010 for the same 200 requests"),
-        ("vLLM Phi-2 (FP16)", 324, machine, machine, "one L4 at the spot price, 720 hours"),
-        ("vLLM + AWQ", 87, machine / 3.7, machine, "divided by 3.7, as if 27 % of a GPU could be rented"),
-        ("vLLM + AWQ + caching", 65, machine / 3.7 * 0.75, machine, "and by 4/3: the machine costs what it costs"),
-        ("all optimizations", 45, machine / 3.7 * 0.75 * 0.7, machine, "and times 0.7: a seventh of a GPU"),
+        ("OpenAI GPT-4", 666, 0.444 / 200 * 10_000 * 30, 666.0, "0.444 for 200 requests"),
+        ("OpenAI GPT-3.5", 15, 0.010 / 200 * 10_000 * 30, 15.0, "0.010 for the same 200"),
+        ("vLLM Phi-2 (FP16)", 324, machine, machine, "one L4, spot, 720 hours"),
+        ("vLLM + AWQ", 87, machine / 3.7, machine, "/ 3.7: 27 % of a GPU"),
+        ("vLLM + AWQ + caching", 65, machine / 3.7 * 0.75, machine, "x 0.75: a fifth of a GPU"),
+        ("all optimizations", 45, machine / 3.7 * 0.75 * 0.7, machine, "x 0.7: a seventh of a GPU"),
     ]
     return pd.DataFrame(rows, columns=["row", "stated", "rebuilt", "payable", "how"]).set_index("row").assign(
         against_gpt4=lambda t: t.payable / 666 - 1, against_gpt35=lambda t: t.payable / 15)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from labkit.serving import alerts
+from labkit.serving.alerts import gameday
 
 HERE = alerts.HERE
 
@@ -104,3 +105,18 @@ def test_the_compose_file_names_what_is_there():
         assert ":latest" not in service["image"] and ":" in service["image"]
     for name in re.findall(r"\$\{(\w+)", (path / "compose.yml").read_text()):
         assert name in (path / "example.env").read_text()
+
+
+@pytest.mark.parametrize(("length", "share"), [(3, 1.0), (10, 1.0), (60, 0.5), (60, 0.2), (120, 0.16), (120, 0.1)])
+def test_the_burn_rate_by_hand_pages_when_promtool_does(length, share):
+    tool("promtool")
+    total, failed = gameday.incident(length, share)
+    by_hand, judged = gameday.burn_rate(total, failed), gameday.promtool(total, failed)
+    assert (by_hand is None) == (judged is None) and (by_hand is None or abs(by_hand - judged) <= 1)
+
+
+def test_a_fixed_threshold_pages_for_a_blip_and_the_burn_rate_does_not():
+    total, failed = gameday.incident(3, 1.0)
+    assert gameday.fixed(total, failed) == 60 and gameday.burn_rate(total, failed) is None
+    with pytest.raises(ValueError, match="share = 2: must be a number >= 0 and <= 1"):
+        gameday.incident(3, 2)

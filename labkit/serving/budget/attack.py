@@ -17,7 +17,7 @@ from labkit import ranges
 from labkit.serving.budget.designs import CAP, DESIGNS, Design
 from labkit.serving.budget.ledger import price
 
-PROMPT, ANSWER, MOST = 0.20, 0.60, 512          # $ per million tokens of each, and max_tokens
+PROMPT, ANSWER, MOST = 0.20, 0.60, 512          # $ per million tokens of each; the longest answer
 DAY = 86_400.0
 
 
@@ -27,7 +27,8 @@ class Crowd:
 
     requests in bursts of `burst`, all within 0.2 s, every 30 s. cancels, errors, crashes: the shares of clients that
     hang up, of attempts that fail after they were billed (and are tried again, twice at most), and of gateway
-    handlers that die before they settle; each in [0, 1]. retries: 0 to 2.
+    handlers that die before they settle; each in [0, 1]. retries: 0 to 2. max_tokens: what each asks for, and so what
+    has to be held; the answers are about 190 tokens, 512 at most.
     """
 
     requests: int = 600
@@ -36,11 +37,13 @@ class Crowd:
     errors: float = 0.10
     crashes: float = 0.02
     retries: int = 2
+    max_tokens: int = MOST
 
     def __post_init__(self) -> None:
         ranges.whole("Crowd.requests", self.requests, 1)
         ranges.whole("Crowd.burst", self.burst, 1)
         ranges.whole("Crowd.retries", self.retries, 0, 2)
+        ranges.whole("Crowd.max_tokens", self.max_tokens, 1)
         for name in ("cancels", "errors", "crashes"):
             ranges.number(f"Crowd.{name}", getattr(self, name), 0, 1)
 
@@ -82,14 +85,15 @@ def _callers(crowd: Crowd, rng: random.Random) -> list[_Caller]:
 
 
 def _caller(crowd: Crowd, rng: random.Random, at: float) -> _Caller:
-    prompt, answer = rng.randint(50, 400), min(MOST, int(rng.lognormvariate(5.0, 0.7)))
+    prompt, answer = rng.randint(50, 400), min(MOST, crowd.max_tokens, int(rng.lognormvariate(5.0, 0.7)))
     failed = 0
     while failed < crowd.retries and rng.random() < crowd.errors:
         failed += 1
     cancelled, crashed = rng.random() < crowd.cancels, rng.random() < crowd.crashes
     last = int(answer * rng.random()) if cancelled else answer
     costs = [price(prompt, answer, PROMPT, ANSWER)] * failed + [price(prompt, last, PROMPT, ANSWER)]
-    return _Caller(at, tuple(costs), price(prompt, MOST, PROMPT, ANSWER), rng.uniform(2, 20), cancelled, crashed)
+    most = price(prompt, crowd.max_tokens, PROMPT, ANSWER)
+    return _Caller(at, tuple(costs), most, rng.uniform(2, 20), cancelled, crashed)
 
 
 def attack(design: Callable[[int], Design], crowd: Crowd = Crowd(), cap: int = CAP, seed: int = 0) -> Outcome:

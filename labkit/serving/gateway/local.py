@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sqlite3
 import sys
 import time
 import urllib.error
@@ -12,6 +13,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from labkit.programs import Program, folder, free_port
 from labkit.serving.budget import Ledger
@@ -67,6 +70,11 @@ class Running:
             with contextlib.suppress(json.JSONDecodeError):
                 found.append(json.loads(line))
         return found
+
+    def traces(self, sql: str) -> pd.DataFrame:
+        """SQL over its traces (`tracing = {"to": "local"}`): tables observation and score, view generation."""
+        with contextlib.closing(sqlite3.connect(self.home / "traces.db")) as db:
+            return pd.read_sql_query(sql, db)
 
     def audit(self) -> list[dict[str, Any]]:
         """Its audit records so far."""

@@ -1,7 +1,7 @@
 """Take secrets and personal data out of a text before anybody stores it.
 
 Detectors with a checksum use it, so that an order number is not a credit card. What has no pattern (names, places) is
-not found, and says so: `CLASSES` is all there is. Precision and recall are measured in the tests and in notebook 66.
+not found: `CLASSES` is all there is. The tests measure precision and recall of each class on made-up data.
 """
 
 from __future__ import annotations
