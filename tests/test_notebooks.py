@@ -68,10 +68,12 @@ def panels_of(path):
     panels.Panel.__init__ = remember
     try:
         for cell in cells(path):
-            if "%pip" in source(cell) or "await" in source(cell):
+            try:
+                code = compile(source(cell), path.name, "exec")
+            except SyntaxError:     # %pip, or an await that only a notebook may have
                 continue
             try:
-                exec(compile(source(cell), path.name, "exec"), names)
+                exec(code, names)
             except NameError:       # it wanted the result of a skipped cell
                 assert "await" in "".join(source(c) for c in cells(path))
     finally:
