@@ -40,7 +40,9 @@ class Card:
 
     def _repr_html_(self) -> str:
         c, color = self.claim, VERDICTS[self.claim.verdict]
-        return (f'<div style="border:1px solid #CCC;border-left:5px solid {color};padding:8px 14px;margin:6px 0;'
+        # two dollar amounts are no formula
+        return ('<div class="mathjax_ignore" '
+                f'style="border:1px solid #CCC;border-left:5px solid {color};padding:8px 14px;margin:6px 0;'
                 f'max-width:760px"><b>Claim {c.id}</b> <span style="color:#777">({html.escape(c.where)})</span> '
                 f'{html.escape(c.claim)}<br><b style="color:{color}">{c.verdict.capitalize()}.</b> '
                 f'{html.escape(c.finding)}<br><span style="color:#777">Measured above:</span> '

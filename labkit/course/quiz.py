@@ -28,7 +28,8 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         group = f"predict-{abs(hash_text(self.question))}"
-        return (f'<div style="{CARD}"><b>Predict, then click your answer.</b> {html.escape(self.question)}'
+        return (f'<div class="mathjax_ignore" style="{CARD}">'
+                f"<b>Predict, then click your answer.</b> {html.escape(self.question)}"
                 + "".join(self._option(i, group) for i in range(len(self.options))) + "</div>")
 
     def _option(self, i: int, group: str) -> str:
