@@ -21,7 +21,7 @@ import pytest
 
 from labkit.programs import free_port
 from labkit.serving import client, gateway, scripted
-from labkit.serving.budget import reconcile
+from labkit.serving.budget import price, reconcile
 from labkit.serving.gateway import audit
 from labkit.serving.gateway.keys import Keys
 
@@ -67,10 +67,26 @@ def post(g, content="hello", model="auto", key=None, headers=None, raw=None, **m
         return error.code, dict(error.headers), json.loads(error.read())
 
 
+def written(g, headers):
+    """The audit record of the request that was answered with these headers; it is written after the answer."""
+    def found():
+        return [record for record in g.audit() if record["request"] == headers["x-request-id"]]
+    wait_until(found)
+    return found()[0]
+
+
+def wait_until(true, seconds=8.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def refused(g, *args, **kwargs):
     """Status, code and message of a refusal, and micro-dollars it cost by the ledger."""
     before = g.ledger().totals()["charged"]
     status, headers, body = post(g, *args, **kwargs)
+    written(g, headers)
     return status, body["error"]["code"], body["error"]["message"], g.ledger().totals()["charged"] - before
 
 
@@ -305,19 +321,22 @@ def test_a_port_nobody_listens_on_is_502_and_free(engine):
 ])
 def test_a_stream_that_breaks_ends_with_an_error_and_costs_what_came(plain, fault, why):
     before = plain.ledger().totals()["charged"]
-    text = post(plain, f"fault: {fault}", model="small", stream=True)[2]
+    _, headers, text = post(plain, f"fault: {fault}", model="small", stream=True)
     last = json.loads([line for line in text.splitlines() if line.startswith("data: ")][-1][6:])
     assert "[DONE]" not in text and text.count("delta") == 3
     assert last["error"]["message"] == f"{why} after 3 pieces; $0.000004 was charged"       # 20 * 0.1 + 3 * 0.4
+    written(plain, headers)
     assert plain.ledger().totals()["charged"] - before == 4
-    assert plain.audit()[-1]["attempts"] == 1                   # never again after the caller has seen a piece
+    assert written(plain, headers)["attempts"] == 1             # never again after the caller has seen a piece
 
 
 def test_a_stream_that_says_nothing_is_dead_and_a_slow_one_ends_at_the_deadline(plain):
     status, code, message, charged = refused(plain, "fault: silent", model="small", stream=True)
     assert (status, code) == (504, "deadline_exceeded") or "sent nothing for 0.6 s" in message
     text = post(plain, "fault: slow", model="small", stream=True, headers={"x-timeout-seconds": "0.9"})[2]
-    assert "the deadline of 0.9 s passed in the stream; $0.000004 was charged" in text and text.count("delta") == 3
+    pieces = text.count("delta")                                # three, if the machine is not busy
+    cost = price(20, pieces, 0.1, 0.4)
+    assert f"the deadline of 0.9 s passed in the stream; ${cost / 1e6:.6f} was charged" in text and 1 <= pieces <= 3
 
 
 def test_a_smaller_model_answers_for_a_failed_one_then_the_cache_then_an_honest_message(engine):
@@ -387,13 +406,6 @@ def test_a_caller_who_hangs_up_stops_the_engine_and_pays_for_what_came(engine):
         import sqlite3
         wait_until(lambda: sqlite3.connect(g.home / "traces.db").execute(
             "SELECT message FROM generation").fetchall() == [("cancelled",)])
-
-
-def wait_until(true, seconds=8.0):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_sigterm_lets_requests_finish_says_so_and_takes_no_new_ones(engine):
@@ -473,7 +485,8 @@ def test_a_full_disk_is_503_and_an_answer_on_its_way_is_settled_when_there_is_ro
         before = resource.prlimit(g.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(g.pid, resource.RLIMIT_FSIZE, (0, before[1]))      # no file may grow any more
         try:
-            assert refused(g, model="small")[:2] == (503, "ledger_unavailable")
+            status, _, body = post(g, model="small")            # the audit log cannot grow either: see the log
+            assert (status, body["error"]["code"]) == (503, "ledger_unavailable")
             thread.join()
             assert "[DONE]" in results[0][2]                    # who was let in gets the answer
             assert len(g.ledger().holds()) == 1
@@ -538,3 +551,25 @@ def test_schemathesis_finds_nothing(plain):
                           "--header", f"Authorization: Bearer {plain.key}", "--max-examples", "30", "--seed", "1",
                           "--generation-database", "none", "--no-color"], capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+
+
+def test_impatient_callers_do_not_open_the_breaker_for_the_others(engine):
+    with gateway.running(models(engine), breaker={"minimum": 3}, retry=FAST) as g:
+        for _ in range(6):
+            assert post(g, "fault: hang", model="small", headers={"x-timeout-seconds": "0.1"})[0] == 504
+        assert post(g, "hello", model="small")[0] == 200
+
+
+def test_a_body_that_does_not_arrive_is_408(engine):
+    import socket
+    with gateway.running(models(engine), timeouts={"body": 0.3}) as g, socket.create_connection(
+            ("127.0.0.1", g.port)) as line:
+        line.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {g.key}\r\n"
+                     "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode())
+        assert b"408" in line.recv(200)
+
+
+def test_a_downgraded_attempt_is_in_the_report_under_the_model_that_answered(engine):
+    with gateway.running(models(engine), router={"kind": "keyword"}, budgets={"request": 0.00008}) as g:
+        assert post(g, "Compare a and b", max_tokens=64)[1]["x-labkit-model"] == "small"
+        assert list(g.ledger().report(by="tier").index) == ["small"]

@@ -273,6 +273,29 @@ def test_from_a_queue_that_stands_the_newest_goes_first():
     assert asyncio.run(run()) in ([0, 1, 4, 3, 2], [0, 1, 2, 4, 3])
 
 
+def test_a_place_that_comes_while_a_waiter_gives_up_goes_to_the_next():
+    async def run():
+        admission = Admission(1, 10, learns=False)
+
+        async def one(seconds):
+            async with admission.enter(Deadline(60)):
+                await asyncio.sleep(seconds)
+            return "served"
+
+        first = asyncio.create_task(one(0.01))
+        await asyncio.sleep(0)
+        gone, stays = asyncio.create_task(one(0)), asyncio.create_task(one(0))
+        await asyncio.sleep(0)
+        first.cancel()
+        gone.cancel()                                   # both in one step of the loop: its future is cancelled, and
+        found = await asyncio.gather(first, gone, stays, return_exceptions=True)        # it has not noticed yet
+        return found, admission.running, admission.waiting
+
+    found, running, waiting = asyncio.run(run())
+    assert [type(one) for one in found[:2]] == [asyncio.CancelledError] * 2
+    assert found[2] == "served" and (running, waiting) == (0, 0)
+
+
 def test_callers_who_leave_lower_the_limit_once_a_round_trip_and_answers_raise_it_again():
     async def run():
         admission = Admission(10, 100)

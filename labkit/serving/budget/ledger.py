@@ -155,11 +155,11 @@ class Ledger:
 
     # ---------------------------------------------------------------------------------- reserve, settle, expire
     def reserve(self, user: str, team: str, amount: int, *, cheaper: int | None = None, request: str = "",
-                tier: str = "") -> Decision:
+                tier: str = "", cheaper_tier: str = "") -> Decision:
         """Hold `amount` micro-dollars for one attempt, in every scope it touches or in none.
 
         amount: the most it can cost, >= 0. cheaper: what a smaller model would cost at most, tried if `amount` does
-        not fit. request, tier: noted for the report. A retry is a new attempt: reserve again.
+        not fit. request, tier (or cheaper_tier): noted for the report. A retry is a new attempt: reserve again.
         """
         ranges.whole("amount", amount, 0)
         if cheaper is not None:
@@ -167,12 +167,12 @@ class Ledger:
         reason = ""
         with self.store.transaction():
             self._expire()
-            for action, wanted in (("allow", amount), ("downgrade", cheaper)):
+            for action, wanted, noted in (("allow", amount, tier), ("downgrade", cheaper, cheaper_tier or tier)):
                 if wanted is None:
                     continue
                 refused, warnings = self._hold(user, team, wanted)
                 if not refused:
-                    number = self._note(user, team, wanted, request, tier)
+                    number = self._note(user, team, wanted, request, noted)
                     return Decision(action, number, wanted, reason, warnings)
                 reason = reason or refused
         return Decision("reject", "", 0, reason)
@@ -271,6 +271,10 @@ class Ledger:
         return len(gone)
 
     # --------------------------------------------------------------------------------------------- reading
+    def check(self) -> None:
+        """LedgerError if it cannot be read."""
+        self.store.rows("SELECT 1 FROM hold LIMIT 1")
+
     def accounts(self, user: str = "", team: str = "") -> list[Account]:
         """The open windows: of a user and a team, or of everybody."""
         if user or team:

@@ -96,7 +96,12 @@ class ChatEndpoint:
             ask.caller = self.service.whose(headers.get("authorization", ""))
             if self.service.draining:
                 raise Refused("draining", "this gateway is shutting down", retry_after=1)
-            raw = await self._body(receive, headers)
+            try:
+                async with asyncio.timeout(self.service.config.timeouts.body):
+                    raw = await self._body(receive, headers)
+            except TimeoutError:
+                raise Refused("body_too_slow", "the body did not arrive in "
+                              f"{self.service.config.timeouts.body:g} s") from None
             if self.service.config.timeouts.cancel:
                 watch = asyncio.create_task(_watch(receive, asyncio.current_task()))
             self._understand(ask, raw, headers)
@@ -120,7 +125,7 @@ class ChatEndpoint:
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
         most = self.service.config.server.max_body_bytes
         stated = headers.get("content-length", "0")
-        size, parts = int(stated) if stated.isdigit() else 0, []
+        size, parts = int(stated) if stated.isascii() and stated.isdigit() else 0, []
         if size <= most:
             size = 0
             while True:
@@ -221,7 +226,7 @@ def app(service: Service) -> Starlette:
 
     async def ready(request: Request) -> Response:
         try:
-            service.ledger.totals(math.inf)
+            service.ledger.check()
         except LedgerError:
             return PlainTextResponse("the ledger does not answer\n", 503)
         return PlainTextResponse("draining\n", 503) if service.draining else PlainTextResponse("ready\n")

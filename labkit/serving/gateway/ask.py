@@ -43,6 +43,7 @@ class Ask:
     first: float = 0.0
     last: float = 0.0
     pieces: int = 0
+    begun: bool = False         # whether the caller has seen anything of the answer
     steps: list[Step] = field(default_factory=list)
 
     @property

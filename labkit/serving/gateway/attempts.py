@@ -68,7 +68,7 @@ class Attempts:
             cheaper = costs[cheapest] if costs[cheapest] < worst else None
         try:
             decision = self.ledger.reserve(ask.caller.user, ask.caller.team, worst, cheaper=cheaper, request=ask.id,
-                                           tier=tier)
+                                           tier=tier, cheaper_tier=cheapest)
         except LedgerError:
             self.metrics.ledger_errors.inc()
             raise Refused("ledger_unavailable", f"the ledger cannot be written, so nothing may be spent; {ask.charged}",
@@ -148,6 +148,10 @@ class Attempts:
         except UpstreamRefused:
             call.end(True)                              # the caller's mistake is no failure of the engine
             raise
+        except DeadlineExceeded:
+            if ask.deadline.seconds < self.config.timeouts.request:
+                call.end(None)                          # nor is an impatient caller: ten of them would lock out all
+            raise
 
     async def _stream(self, ask: Ask, tier: str, raw: bytes, usage: Usage, send: Send) -> bytes:
         """Pass the pieces on as they come; the last one with the usage only to callers who asked for it."""
@@ -162,6 +166,7 @@ class Attempts:
                     ask.pieces += 1
                     ask.answer.append(text)
                 if wanted or b'"choices":[]' not in event.replace(b" ", b"")[:400]:
+                    ask.begun = True
                     await send(event)
         finally:
             await events.aclose()                       # type: ignore[attr-defined]  # an async generator
@@ -172,8 +177,8 @@ class Attempts:
         if self.budget:
             self.budget.earn()
 
-        def again(error: Exception) -> bool:            # never after the caller has seen a piece of the answer
-            return isinstance(error, UpstreamError) and error.again and not ask.pieces
+        def again(error: Exception) -> bool:            # never after the caller has seen something of the answer
+            return isinstance(error, UpstreamError) and error.again and not ask.begun
 
         async for one in self.retry.context(ask.deadline, self.budget, again):
             with one:

@@ -131,13 +131,14 @@ class AdmissionConfig:
 
 @dataclass(frozen=True)
 class TimeoutConfig:
-    """Seconds. request: the most a caller may wait (x-timeout-seconds asks for less). connect: to an engine. idle:
-    without a piece of a stream. attempt: after which an answer that is not streamed is given up and tried again, 0 for
-    never: a slow engine gets slower by it. cancel: whether an engine is told when a caller leaves (false only to
-    see why).
+    """Seconds. request: the most a caller may wait (x-timeout-seconds asks for less). body: for a request to arrive.
+    connect: to an engine. idle: without a piece of a stream. attempt: after which an answer that is not streamed is
+    given up and tried again, 0 for never: a slow engine gets slower by it. cancel: whether an engine is told when a
+    caller leaves (false only to see why).
     """
 
     request: float = setting(60.0, 0, True)
+    body: float = setting(30.0, 0, True)
     connect: float = setting(2.0, 0, True)
     idle: float = setting(20.0, 0, True)
     attempt: float = setting(0.0, 0)

@@ -13,6 +13,7 @@ from labkit.serving.budget import price
 from labkit.serving.gateway.config import ModelConfig, TimeoutConfig
 from labkit.serving.resilience import Deadline, DeadlineExceeded
 
+MADE = ("content", "tool_calls", "reasoning_content")       # what an engine generates
 LARGEST = 2**20             # bytes of one event of a stream
 BILLED = (500, 502, 504)    # answers after which the engine may have worked; 429 and 503 are refusals
 
@@ -110,11 +111,13 @@ class Engine:
 
     async def _post(self, body: bytes, deadline: Deadline) -> aiohttp.ClientResponse:
         deadline.check("before the engine was asked")
-        timeout = aiohttp.ClientTimeout(total=deadline.left, sock_connect=self.timeouts.connect)
+        left = deadline.left
+        timeout = aiohttp.ClientTimeout(total=left, sock_connect=self.timeouts.connect)
         try:
             response = await self.session.post(self.url, data=body, headers=self.headers, timeout=timeout)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            deadline.check("while connecting to the engine")
+            if isinstance(error, TimeoutError) and left <= self.timeouts.connect:
+                raise DeadlineExceeded("while connecting to the engine", deadline.seconds, begun=False) from None
             raise UpstreamError(f"the engine cannot be reached ({type(error).__name__})", sent=False) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _broken(error, deadline) from None
@@ -160,12 +163,13 @@ def _text(event: bytes, usage: Usage) -> str:
         found = json.loads(event.removeprefix(b"data:"))
         if "error" in found:
             raise UpstreamError("the engine failed in the middle of the answer")
-        text = "".join(choice["delta"].get("content") or "" for choice in found["choices"])
+        deltas = [choice["delta"] for choice in found["choices"]]
+        text = "".join(delta.get("content") or "" for delta in deltas)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UpstreamError("the engine sent something that is not an event of a chat") from None
     if found.get("usage"):
         usage.take(found["usage"])
-    elif text and not usage.counted:
+    elif not usage.counted and any(delta.get(name) for delta in deltas for name in MADE):
         usage.answer += 1                               # a piece is at least one token
     return text
 

@@ -12,6 +12,7 @@ CODES: dict[str, tuple[int, str, str]] = {
     "invalid_api_key": (401, "authentication_error", "unauthorized"),
     "budget_exceeded": (402, "insufficient_quota", "over_budget"),
     "model_not_found": (404, "invalid_request_error", "invalid"),
+    "body_too_slow": (408, "invalid_request_error", "invalid"),
     "idempotency_conflict": (409, "conflict_error", "invalid"),
     "request_too_large": (413, "invalid_request_error", "invalid"),
     "idempotency_reused": (422, "invalid_request_error", "invalid"),

@@ -169,7 +169,7 @@ class Service:
                 return await self.attempts.at(ask, name, send)
             except (UpstreamError, BreakerOpen) as error:
                 failures.append(f"{name}: {error}")
-                if ask.pieces:
+                if ask.begun:
                     raise Refused("upstream_error", f"{error} after {ask.pieces} pieces; {ask.charged}") from None
         if found := self.answers.get(self.fingerprint(ask)):
             age, answer = found

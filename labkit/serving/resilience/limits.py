@@ -112,6 +112,7 @@ class Admission:
         ranges.whole("queue", queue, 0)
         ranges.number("standing", standing, 0, infinite=True)
         self.most, self.limit, self.learns = running, float(running), learns
+        self.least = max(1.0, running / 4)              # somebody who hangs up all day must not lock out the others
         self.queue, self.standing, self.running = queue, standing, 0
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._lowered = -math.inf
@@ -142,7 +143,7 @@ class Admission:
 
     def _fewer(self, begun: float) -> None:
         if self.learns and begun > self._lowered:               # those of before are news of the same trouble
-            self.limit = max(1.0, min(self.limit, self.running) * 0.8)
+            self.limit = max(self.least, min(self.limit, self.running) * 0.8)
             self._lowered = time.monotonic()
 
     async def _take(self, deadline: Deadline) -> None:
@@ -159,7 +160,7 @@ class Admission:
         except BaseException as reason:
             if place in self._waiting:
                 self._waiting.remove(place)
-            else:                                               # the place came at the very moment we gave up
+            elif not place[1].cancelled():                      # the place came at the very moment we gave up
                 self.running -= 1
                 self._next()
             if isinstance(reason, TimeoutError):
@@ -171,5 +172,6 @@ class Admission:
         while self._waiting and self.running < int(self.limit):
             stands = time.monotonic() - self._waiting[0][0] > self.standing
             _, future = self._waiting.pop() if stands else self._waiting.popleft()
-            self.running += 1
-            future.set_result(None)
+            if not future.done():                               # else its waiter has given up, and is about to notice
+                self.running += 1
+                future.set_result(None)
