@@ -1,6 +1,8 @@
 # make lab: open the course.  make test: everything.  Both set up .venv by themselves.
 PYTHON ?= python3
 VENV := .venv
+# Half of the tests wait for something: one worker more than cores, four at most.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 BIN := $(VENV)/bin
 # Compiling every installed module takes longer, and 120 MB more, than compiling the used ones on first import.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
@@ -11,7 +13,7 @@ lab: $(VENV)/lab.done
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 test: $(VENV)/test.done lint
-	$(BIN)/python -m pytest tests -m "not live" -n auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest tests -m "not live" -n $(WORKERS) --dist loadgroup
 	$(BIN)/python -m pytest --doctest-modules labkit -q
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-live test-notebooks
 

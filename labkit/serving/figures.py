@@ -195,8 +195,8 @@ def storm(axes: Axes, tables: Mapping[str, pd.DataFrame], start: float, stop: fl
         color = (COLORS["wasted"], COLORS["goodput"], COLORS["simulated"])[i % 3]
         axes.plot(table.answered.rolling(3, 1, center=True).mean(), color=color)
         label(axes, len(table) - 1, float(table.answered.iloc[-5:].mean()) + 0.4, name, color, ha="right")
-        told.append(f"{name}: {table.answered.iloc[-8:].sum() / max(1, table.arrivals.iloc[-8:].sum()):.0%} answered "
-                    "in the last 8 s")
+        told.append(f"{name}: {table.answered.iloc[-6:].sum() / max(1, table.arrivals.iloc[-6:].sum()):.0%} answered "
+                    "in the last 6 s")
     axes.set(xlabel="time (s)", ylabel="clients per second, answered", ylim=(0, None))
     return "; ".join(told)
 

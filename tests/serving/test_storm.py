@@ -6,7 +6,7 @@ from labkit.serving import engine, gateway, storm
 
 pytestmark = pytest.mark.live
 # the engine below answers about ten a second; clients wait two seconds and try three times
-SPIKE = storm.Spike(calm=5, peak=30, start=3, length=5, duration=26, patience=2.0, max_tokens=48)
+SPIKE = storm.Spike(calm=5, peak=30, start=2, length=4, duration=18, patience=2.0, max_tokens=48)
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_a_retry_storm(sick, built):
     tables = {**storm.NAIVE, "timeouts": {"attempt": 2.0, "cancel": False}} if built == "as usual" else {}
     with gateway.running([model], **tables) as g:
         found = storm.run(g.base_url, SPIKE, g.key)
-    before, after = found.iloc[:2], found.iloc[-8:]
+    before, after = found.iloc[:2], found.iloc[-6:]
     assert before.answered.sum() >= 0.9 * before.arrivals.sum()
     if built == "as usual":
         assert storm.recovered(found, SPIKE) == float("inf")
