@@ -116,8 +116,6 @@ def prices() -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------------- the essay's tables, row by row
-ESSAY_BASELINE = {"GPT-4": 666.0, "GPT-3.5": 15.0}
-
 
 def essay_monthly() -> pd.DataFrame:
     """The essay's table "Cost Analysis" for 10,000 requests a day: each row as stated, how its number comes about, and

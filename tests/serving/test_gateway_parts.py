@@ -1,6 +1,5 @@
 """Configuration, keys, audit log, redaction: the parts of the gateway that need no server."""
 
-import json
 import os
 import random
 import statistics
@@ -9,7 +8,7 @@ import time
 
 import pytest
 
-from labkit.serving.gateway import ConfigError, audit, parse
+from labkit.serving.gateway import ConfigError, parse
 from labkit.serving.gateway.__main__ import EXAMPLE, main
 from labkit.serving.gateway.audit import Audit, verify
 from labkit.serving.gateway.keys import KeyRefused, Keys
@@ -160,7 +159,6 @@ def test_an_audit_log_goes_on_after_a_restart_and_after_a_torn_line(tmp_path):
     assert (tmp_path / "audit.jsonl.torn").read_text() == '{"n":5,"user":"a'
     assert os.stat(tmp_path / "audit.jsonl.key").st_mode & 0o777 == 0o600
     assert main(["verify", str(path)]) == 0 and main(["verify", str(path), "--records", "7"]) == 1
-    assert audit.START == "0" * 64
 
 
 # ----------------------------------------------------------------------------------------------------- redaction
@@ -220,9 +218,9 @@ def measured(seed=0, each=200):
     for name, make in MAKERS.items():
         for _ in range(each):
             value = make(rng)
-            hits = list(find(f"Please note {value} and call back."))
-            found[name] += any(kind == name and value.startswith(f"Please note {value} and"[a:b][:4]) or kind == name
-                               for kind, a, b in hits)
+            text = f"Please note {value} and call back."
+            hits = list(find(text))
+            found[name] += any(kind == name and text[a:b] == value for kind, a, b in hits)
             false += sum(kind != name for kind, _, _ in hits)
     wrong = sum(len(list(find(f"Please note {decoy(rng)} and call back."))) for decoy in DECOYS for _ in range(each))
     right = sum(found.values())
@@ -240,4 +238,4 @@ def test_what_has_no_pattern_is_not_found_and_a_checksum_saves_an_order_number()
     assert redact("Ada Lovelace lives in Paris, order 4111 1111 1111 1112") == (
         "Ada Lovelace lives in Paris, order 4111 1111 1111 1112")
     assert redact("key sk-proj-AAAAAAAAAAAAAAAAAAAAAAAA in a@b.org") == "key [key] in [email]"
-    assert json.dumps(redact("x" * 100_000)) and redact("") == ""
+    assert redact("x" * 100_000) == "x" * 100_000 and redact("") == ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from labkit.serving.budget.ledger import MICRO, Ledger
+from labkit.serving.budget.ledger import Ledger
 
 CAP = 20_000                # micro-dollars: about a hundred requests of the attack
 TTL = 120.0                 # seconds
@@ -164,5 +164,5 @@ DESIGNS: dict[str, Callable[[int], Design]] = {
     "reserve, release": ReserveRelease, "reserve, settle": ReserveSettle, "reserve three": ReserveAll,
     "ledger": WithLedger}
 
-__all__ = ["CAP", "DESIGNS", "MICRO", "CheckThenAct", "Design", "PostHoc", "RecordAfter", "ReserveAll",
+__all__ = ["CAP", "DESIGNS", "CheckThenAct", "Design", "PostHoc", "RecordAfter", "ReserveAll",
            "ReserveRelease", "ReserveSettle", "WithLedger"]
