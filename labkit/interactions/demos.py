@@ -27,7 +27,7 @@ import duckdb
 import polars as pl
 import requests
 
-from labkit.interactions.loopback import Answer, program, serve
+from labkit.loopback.serve import Answer, program, serve
 
 
 @dataclass(frozen=True)

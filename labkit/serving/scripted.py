@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from labkit.programs import Program, folder, free_port
+from labkit.loopback import Program, folder, free_port
 from labkit.serving.engine.metrics import Metrics
 
 WORDS = ("Every", "request", "has", "a", "price", "and", "every", "price", "has", "an", "owner", "so", "count",

@@ -16,7 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from labkit.programs import Program, folder, free_port
+from labkit.loopback import Program, folder, free_port
 from labkit.serving import gateway, scripted
 
 QUESTION = "What is EBITDA? Answer in one sentence please."

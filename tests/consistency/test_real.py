@@ -13,7 +13,7 @@ import pytest
 
 from labkit.consistency import history, linearizable, real
 from labkit.consistency.real import etcd_cluster, postgres_standby, redis_replicas
-from labkit.programs import Program, folder
+from labkit.loopback import Program, folder
 
 pytestmark = pytest.mark.live
 etcd = pytest.mark.skipif(etcd_cluster.binary() is None, reason="no etcd: apt-get install etcd-server")
@@ -151,7 +151,7 @@ def test_a_program_and_its_folder_are_gone_after_close(end, command):
 
 @linux
 def test_nothing_is_left_when_the_owner_is_killed():
-    script = ("import time\nfrom labkit.programs import Program, folder\n"
+    script = ("import time\nfrom labkit.loopback import Program, folder\n"
               "home = folder()\nprogram = Program(['sleep', '986.25'], home)\nprint(home, flush=True)\ntime.sleep(60)")
     owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     home = owner.stdout.readline().strip()

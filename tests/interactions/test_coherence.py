@@ -10,7 +10,7 @@ import pytest
 
 from labkit import course, files
 from labkit.interactions import coherence, demos, exercises, promises, samples, study
-from labkit.interactions.loopback import program, serve
+from labkit.loopback.serve import program, serve
 
 EXAMPLES = tomllib.loads(files.data("incoherent.toml").read_text())
 

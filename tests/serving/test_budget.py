@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from labkit.consistency.real.postgres_standby import binaries
-from labkit.programs import Program, folder, free_port
+from labkit.loopback import Program, folder, free_port
 from labkit.serving.budget import Ledger, LedgerError, attack, designs, dollars, price, reconcile, store
 
 DAY = 86_400.0

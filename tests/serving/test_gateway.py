@@ -19,7 +19,7 @@ import aiohttp
 import openai
 import pytest
 
-from labkit.programs import free_port
+from labkit.loopback import free_port
 from labkit.serving import client, gateway, scripted
 from labkit.serving.budget import price, reconcile
 from labkit.serving.gateway import audit

@@ -21,8 +21,7 @@ from labkit import ranges
 from labkit.consistency.history import Operation
 from labkit.consistency.real.etcd_client import PATIENCE, Client, Notebook, Unavailable
 from labkit.consistency.real.programs import System
-from labkit.consistency.real.proxy import Proxy
-from labkit.programs import Program, folder, free_port
+from labkit.loopback import Program, Proxy, folder, free_port
 
 HEARTBEAT, ELECTION = 50, 500       # ms
 READS = ("linearizable", "serializable")

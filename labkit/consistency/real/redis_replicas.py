@@ -11,8 +11,7 @@ from typing import Any
 
 from labkit import ranges
 from labkit.consistency.real.programs import Shell, System
-from labkit.consistency.real.proxy import Proxy
-from labkit.programs import Program, folder, free_port
+from labkit.loopback import Program, Proxy, folder, free_port
 
 
 def binary() -> Path | None:

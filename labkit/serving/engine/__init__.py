@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from labkit import machine
-from labkit.programs import free_port
+from labkit.loopback import free_port
 from labkit.progress import bar
 from labkit.serving.engine import install, keeper, launch, places
 from labkit.serving.engine.install import EngineError

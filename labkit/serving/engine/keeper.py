@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from labkit.programs import Program
+from labkit.loopback import Program
 from labkit.serving.engine import places
 
 WATCH = 0.25                # seconds between two looks

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from labkit.programs import Program, folder, free_port
+from labkit.loopback import Program, folder, free_port
 from labkit.serving.budget import Ledger
 from labkit.serving.engine.metrics import Metrics
 from labkit.serving.gateway.config import load

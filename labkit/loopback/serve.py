@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from labkit.programs import free_port
+from labkit.loopback.programs import free_port
 
 Answer = tuple[int, dict[str, str], bytes]          # status, headers, body
 App = Callable[[BaseHTTPRequestHandler, bytes], Answer]
