@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from labkit.course import Panel, slider
-from labkit.metastability import Clients, Load, Service, figures, simulate
+from labkit.metastability import Clients, Load, Service, drawings, simulate
 from labkit.metastability.telling import tell
 
 SERVICE, CLIENTS = Service(0.5, 0.01, 50), Clients(3, 3)
@@ -35,7 +35,7 @@ def panel_steps():
     def storm(load, retries, seed):
         return simulate(SERVICE, Clients(3, retries), Load.spike(load, 100, 15, 10), 90, seed)
 
-    panel = Panel(storm, figures.storm, lambda run: run.summary(), load=slider(20, 2, 50), retries=slider(3, 0, 5))
+    panel = Panel(storm, drawings.storm, lambda run: run.summary(), load=slider(20, 2, 50), retries=slider(3, 0, 5))
     spent = []
     for step in range(60):
         begin = time.process_time()

@@ -17,7 +17,7 @@ from labkit.metastability import (
     theory,
 )
 from labkit.metastability.contention import race
-from labkit.metastability.figures import loop
+from labkit.metastability.drawings import loop
 
 SERVICE, CLIENTS = Service(0.5, 0.01, 50), Clients(3, 3)
 SPIKE = Load.spike(20, 100, 20, 10)
