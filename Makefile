@@ -34,7 +34,7 @@ bench: $(VENV)/test.done
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python -m tests.bench.bench_consistency
 	$(BIN)/python -m tests.bench.bench_crdt
-	$(BIN)/python -m tests.bench.bench_serving
+	$(BIN)/python -m tests.bench.bench_inference
 	$(BIN)/python -m tests.bench.bench_gateway
 
 notebooks: $(VENV)/test.done

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from labkit.serving import models
+from labkit.inference import catalogue
 
 NAMES = {"T4": "T4", "L4": "L4", "A10G": "A10G", "A100-SXM4-40": "A100-40", "A100-PCIE-40": "A100-40",
          "A100-SXM4-80": "A100-80", "A100 80": "A100-80", "H100": "H100", "H200": "H200"}
@@ -31,7 +31,7 @@ NAMES = {"T4": "T4", "L4": "L4", "A10G": "A10G", "A100-SXM4-40": "A100-40", "A10
 class Decoder:
     """The matrices of a model, random, and one decode step over them."""
 
-    def __init__(self, m: models.Model, device: str, dtype: torch.dtype):
+    def __init__(self, m: catalogue.Model, device: str, dtype: torch.dtype):
         def matrix(rows: int, columns: int) -> torch.Tensor:
             return torch.randn(rows, columns, device=device, dtype=dtype) * 0.02
 
@@ -103,7 +103,7 @@ def copy_bandwidth(device: str) -> float:
     return 2 * source.nbytes / best / 1e9
 
 
-def rows(m: models.Model, batches: list[int], context: int, device: str, card: models.Gpu | None, rounds: int,
+def rows(m: catalogue.Model, batches: list[int], context: int, device: str, card: catalogue.Gpu | None, rounds: int,
          bandwidth: float) -> list[dict[str, object]]:
     """A row per batch size that fits in memory."""
     found: list[dict[str, object]] = []
@@ -130,7 +130,7 @@ def rows(m: models.Model, batches: list[int], context: int, device: str, card: m
 def main() -> int:
     """Measure, print, and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join(models.MODELS), help="names of the catalogue, by comma")
+    parser.add_argument("--models", default=",".join(catalogue.MODELS), help="names of the catalogue, by comma")
     parser.add_argument("--batches", default="1,2,4,8,16,32,64")
     parser.add_argument("--context", type=int, default=512, help="tokens each sequence has behind it")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu")
@@ -138,13 +138,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     try:
-        wanted = [models.model(name) for name in chosen.models.split(",")]
+        wanted = [catalogue.model(name) for name in chosen.models.split(",")]
         batches = [int(batch) for batch in chosen.batches.split(",")]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     name = torch.cuda.get_device_name() if chosen.device == "cuda" else platform.processor() or platform.machine()
-    card = next((models.GPUS[short] for sign, short in NAMES.items() if sign in name), None)
+    card = next((catalogue.GPUS[short] for sign, short in NAMES.items() if sign in name), None)
     bandwidth = copy_bandwidth(chosen.device)
     print(f"{name}: copy {bandwidth:.0f} GB/s" + (f", data sheet {card.bandwidth:.0f}" if card else ""), flush=True)
     with torch.inference_mode():

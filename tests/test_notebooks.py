@@ -11,7 +11,7 @@ from labkit.course import panel as panels
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TOPICS = ("metastability", "consistency", "crdt", "interactions", "serving")
+TOPICS = ("metastability", "consistency", "crdt", "interactions", "inference", "gateway")
 ALL = LESSONS + sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 
 

@@ -16,8 +16,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+from labkit import gateway
+from labkit.gateway.trial import scripted
 from labkit.loopback import Program, folder, free_port
-from labkit.serving import gateway, scripted
 
 QUESTION = "What is EBITDA? Answer in one sentence please."
 HUGE = {"day": 1e6, "month": 1e6}

@@ -1,0 +1,100 @@
+"""The drawings of the gateway's notebooks: routers, budgets, one trace, one incident, a storm, two logarithms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from labkit.course.figures import COLORS, label
+
+
+def routes(axes: Axes, curves: Mapping[str, pd.DataFrame], cost: bool = False) -> str:
+    """Cost-quality curves of routers (`routing.Evaluation.curve`): quality against the share sent to the strong model,
+    or against cost. Random routing is the straight line between the ends."""
+    first, told = next(iter(curves.values())), []
+    palette = [COLORS["simulated"], COLORS["attempts"], COLORS["goodput"], COLORS["real"], COLORS["waiting"]]
+    x = "cost" if cost else "share"
+    axes.plot([first[x].iloc[0], first[x].iloc[-1]], [first.quality.iloc[0], first.quality.iloc[-1]], ":",
+              color=COLORS["theory"], lw=1)
+    for i, (name, curve) in enumerate(curves.items()):
+        axes.plot(curve[x], curve.quality, color=palette[i % len(palette)])
+        at = int(len(curve) * (0.25 + 0.14 * i))
+        label(axes, curve[x].iloc[at], curve.quality.iloc[at] + 0.004, name, palette[i % len(palette)], ha="right")
+        told.append(f"{name} {np.interp(0.5, curve.share, curve.quality):.3f}")
+    axes.set(xlabel="cost ($ per 1,000 prompts)" if cost else "share sent to the strong model",
+             ylabel="share answered right")
+    return "right with half the prompts sent to the strong model: " + ", ".join(told)
+
+
+def spent(axes: Axes, name: str, cap: int, billed: Sequence[int], believed: Sequence[int], held: Sequence[int]) -> str:
+    """What a budget let through: a dot per seed for what was billed, what the book says, and what is stuck; the cap."""
+    rows = [("billed", billed, COLORS["wasted"] if max(billed) > cap else COLORS["goodput"]),
+            ("in the book", believed, COLORS["simulated"]), ("still held", held, COLORS["waiting"])]
+    for lane, (_, values, color) in enumerate(rows):
+        axes.plot(np.asarray(values) / cap, np.full(len(values), lane), "o", color=color, alpha=0.7)
+    axes.axvline(1.0, color=COLORS["theory"], lw=1)
+    label(axes, 1.02, 2.42, "cap", COLORS["theory"], fontsize=8)
+    axes.set(yticks=[0, 1, 2], yticklabels=[row[0] for row in rows], ylim=(2.6, -0.6), xlabel="share of the cap",
+             xlim=(0, max(1.3, max(billed) / cap * 1.08)))
+    return (f"{name}: billed {np.mean(billed) / cap:.2f} of the cap (worst {max(billed) / cap:.2f}), in the book "
+            f"{np.mean(believed) / cap:.2f}, still held {np.mean(held) / cap:.2f}")
+
+
+def waterfall(axes: Axes, trace: pd.DataFrame) -> str:
+    """One trace: a bar per part, in ms since its beginning. trace: rows with name, start_ns, end_ns, level, message."""
+    begun, told = int(trace.start_ns.min()), []
+    for lane, row in enumerate(trace.sort_values("start_ns").to_dict("records")):
+        start, end = (row["start_ns"] - begun) / 1e6, (row["end_ns"] - begun) / 1e6
+        color = {"ERROR": COLORS["wasted"], "WARNING": COLORS["attempts"]}.get(row["level"], COLORS["simulated"])
+        axes.barh(lane, max(end - start, 0.2), left=start, color=color, height=0.6)
+        said = f"{row['name']}, {end - start:.0f} ms" + (f": {row['message']}" if row["message"] else "")
+        label(axes, start, lane - 0.42, said, "#333333", fontsize=8)
+        told.append(said)
+    axes.set(yticks=[], ylim=(len(trace) - 0.4, -0.9), xlabel="since it came (ms)", xlim=(0, None))
+    axes.grid(axis="y", visible=False)
+    return "; ".join(told)
+
+
+def series(axes: Axes, table: pd.DataFrame, unit: str, shade_from: float | None = None) -> str:
+    """Lines over seconds (the index), one per column, labelled at their ends; says the last value of each."""
+    palette = [COLORS["simulated"], COLORS["attempts"], COLORS["goodput"], COLORS["real"], COLORS["waiting"]]
+    for i, name in enumerate(table.columns):
+        axes.plot(table.index, table[name], color=palette[i % len(palette)])
+        label(axes, float(table.index[-1]), float(table[name].iloc[-1]), f" {name}", palette[i % len(palette)])
+    if shade_from is not None:
+        axes.axvline(shade_from, color="#777777", ls=":", lw=0.9)
+    axes.set(xlabel="time (s)", ylabel=unit, ylim=(0, None))
+    axes.margins(x=0.18)
+    return "; ".join(f"{name} {table[name].iloc[-1]:.3g}" for name in table.columns)
+
+
+def storm(axes: Axes, tables: Mapping[str, pd.DataFrame], start: float, stop: float) -> str:
+    """Clients who got an answer in time, per second, against those who came; the spike shaded."""
+    first, told = next(iter(tables.values())), []
+    axes.axvspan(start, stop, color="#E4E4E4", lw=0)
+    axes.plot(first.arrivals.rolling(3, 1, center=True).mean(), color=COLORS["offered"], lw=1)
+    label(axes, stop, float(first.arrivals.max()) * 0.9, " clients who come", COLORS["offered"])
+    for i, (name, table) in enumerate(tables.items()):
+        color = (COLORS["wasted"], COLORS["goodput"], COLORS["simulated"])[i % 3]
+        axes.plot(table.answered.rolling(3, 1, center=True).mean(), color=color)
+        label(axes, len(table) - 1, float(table.answered.iloc[-5:].mean()) + 0.4, name, color, ha="right")
+        told.append(f"{name}: {table.answered.iloc[-6:].sum() / max(1, table.arrivals.iloc[-6:].sum()):.0%} answered "
+                    "in the last 6 s")
+    axes.set(xlabel="time (s)", ylabel="clients per second, answered", ylim=(0, None))
+    return "; ".join(told)
+
+
+def against(axes: Axes, x: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], here: float, xlabel: str,
+            ylabel: str) -> None:
+    """Curves on two logarithmic axes, each labelled at its right end, and a line where the slider stands."""
+    palette = [COLORS["simulated"], COLORS["wasted"], COLORS["attempts"], COLORS["goodput"], COLORS["real"]]
+    xs = np.asarray(x, float)
+    for i, (name, y) in enumerate(curves.items()):
+        axes.plot(xs, np.asarray(y), color=palette[i % len(palette)])
+        label(axes, xs[-1], float(np.asarray(y)[-1]), f" {name}", palette[i % len(palette)], fontsize=8)
+    axes.axvline(here, color="#777777", lw=0.8, ls=":")
+    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, xlim=(xs[0], xs[-1] * 6))

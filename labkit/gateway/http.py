@@ -1,0 +1,257 @@
+"""The gateway as an ASGI application: what goes over the wire. What is decided is in `service`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import re
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from labkit.gateway import schema
+from labkit.gateway.attempts import Send as Piece
+from labkit.gateway.budget import LedgerError
+from labkit.gateway.exchange import Ask
+from labkit.gateway.refusals import Refused
+from labkit.gateway.resilience import Deadline, InFlight, Reused
+from labkit.gateway.service import Service
+
+log = logging.getLogger("labkit.gateway")
+LEFT = 499                  # nginx's code for a client that hung up
+
+
+class Reply:
+    """What goes back to one caller: a whole answer, or events; and an error in the shape the moment allows."""
+
+    def __init__(self, ask: Ask, send: Send):
+        self.ask, self.send, self.begun = ask, send, False
+
+    async def whole(self, status: int, body: bytes, extra: dict[str, str] | None = None) -> None:
+        """One answer."""
+        self.ask.status = status
+        await self._start(status, "application/json", {**(extra or {}), "content-length": str(len(body))})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def event(self, event: bytes) -> None:
+        """A piece of a stream; the first one opens it, so that what fails before has a status of its own."""
+        if not self.begun:
+            await self._start(200, "text/event-stream; charset=utf-8", {"cache-control": "no-store"})
+        await self.send({"type": "http.response.body", "body": event, "more_body": True})
+
+    async def done(self) -> None:
+        """The end of a stream."""
+        self.ask.status = 200
+        await self.event(b"data: [DONE]\n\n")
+        await self.send({"type": "http.response.body", "body": b""})
+
+    async def refuse(self, refusal: Refused) -> None:
+        """An error, as a status or, in the middle of a stream, as its last event, without a [DONE]."""
+        self.ask.outcome, self.ask.message, self.ask.status = refusal.outcome, str(refusal), refusal.status
+        if self.begun:
+            await self.event(b"data: " + refusal.body + b"\n\n")
+            await self.send({"type": "http.response.body", "body": b""})
+            return
+        wait = refusal.retry_after
+        extra = {"retry-after": str(max(1, math.ceil(wait)))} if wait is not None else {}
+        if refusal.status == 401:
+            extra["www-authenticate"] = "Bearer"
+        await self.whole(refusal.status, refusal.body, extra)
+
+    async def _start(self, status: int, kind: str, extra: dict[str, str]) -> None:
+        self.begun = True
+        ask = self.ask
+        headers = {"content-type": kind, "x-request-id": ask.id, **extra}
+        if ask.tier:
+            headers["x-labkit-model"] = ask.tier
+        if ask.degraded:
+            headers["x-labkit-degraded"] = ask.degraded.replace("\n", " ")
+        await self.send({"type": "http.response.start", "status": status, "headers": [
+            (name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]})
+
+
+class ChatEndpoint:
+    """POST /v1/chat/completions"""
+
+    def __init__(self, service: Service):
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        ask = Ask(_request_id(headers.get("x-request-id", "")))
+        reply = Reply(ask, send)
+        watch: asyncio.Task[None] | None = None
+        try:
+            ask.caller = self.service.whose(headers.get("authorization", ""))
+            if self.service.draining:
+                raise Refused("draining", "this gateway is shutting down", retry_after=1)
+            try:
+                async with asyncio.timeout(self.service.config.timeouts.body):
+                    raw = await self._body(receive, headers)
+            except TimeoutError:
+                raise Refused("body_too_slow", "the body did not arrive in "
+                              f"{self.service.config.timeouts.body:g} s") from None
+            if self.service.config.timeouts.cancel:
+                watch = asyncio.create_task(_watch(receive, asyncio.current_task()))
+            self._understand(ask, raw, headers)
+            await self._answer(ask, raw, headers.get("idempotency-key"), reply)
+        except Refused as refusal:
+            await reply.refuse(refusal)
+        except _Left:
+            ask.outcome, ask.status = "cancelled", LEFT
+        except asyncio.CancelledError:
+            ask.outcome, ask.status = "cancelled", LEFT
+            if watch is None or not watch.done():       # the server is going down, not the caller
+                raise
+        except Exception:
+            log.exception("request %s", ask.id)
+            await reply.refuse(Refused("internal_error", "the gateway failed; the error is in its log"))
+        finally:
+            if watch:
+                watch.cancel()
+            self.service.recorder.count(ask)
+
+    async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
+        most = self.service.config.server.max_body_bytes
+        stated = headers.get("content-length", "0")
+        size, parts = int(stated) if stated.isascii() and stated.isdigit() else 0, []
+        if size <= most:
+            size = 0
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Left
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > most or not message.get("more_body"):
+                    break
+        if size > most:
+            raise Refused("request_too_large", f"the body has more than {most:,} bytes")
+        return b"".join(parts)
+
+    def _understand(self, ask: Ask, raw: bytes, headers: dict[str, str]) -> None:
+        """Check the request and its headers; fill in what follows from them."""
+        ask.chat, ask.size = schema.read(raw), len(raw)
+        ask.body = json.loads(raw)
+        longest = self.service.config.timeouts.request
+        asked = headers.get("x-timeout-seconds")
+        try:
+            seconds = float(asked) if asked is not None else longest
+        except ValueError:
+            seconds = math.nan
+        if not schema.SHORTEST <= seconds < math.inf:
+            raise Refused("invalid_request", f"x-timeout-seconds = {(asked or '')[:30]!r}: must be a number >= "
+                          f"{schema.SHORTEST:g}", "x-timeout-seconds")
+        ask.deadline = Deadline(min(seconds, longest))
+
+    async def _answer(self, ask: Ask, raw: bytes, key: str | None, reply: Reply) -> None:
+        assert ask.chat
+        send = reply.event if ask.chat.stream else None
+        answer = await (self.service.answer(ask, send) if key is None else self._once(ask, raw, key, send))
+        ask.outcome = "degraded" if ask.degraded else "ok"
+        if send:
+            await reply.done()
+        else:
+            await reply.whole(200, answer, {"x-labkit-microdollars": str(ask.cost)})
+
+    async def _once(self, ask: Ask, raw: bytes, key: str, send: Piece | None) -> bytes:
+        """Answer, or give the answer that this key got before, at no cost. A stream is not kept, only that it was."""
+        if not 1 <= len(key) <= 200:
+            raise Refused("invalid_request", "idempotency-key: must have 1 to 200 characters", "idempotency-key")
+        once, name = self.service.once, f"{ask.caller.user}\n{key}"
+        try:
+            before = once.begin(name, hashlib.sha256(raw).hexdigest())
+        except InFlight:
+            raise Refused("idempotency_conflict", "a request with this idempotency key is still running",
+                          retry_after=1) from None
+        except Reused:
+            raise Refused("idempotency_reused", "this idempotency key was used for another request") from None
+        if before is not None and send:
+            raise Refused("idempotency_conflict", "this idempotency key was used, and streams are not kept")
+        if before is not None:
+            answer, ask.tier = before
+            return answer
+        try:
+            answer = await self.service.answer(ask, send)
+        except BaseException:
+            once.forget(name)
+            raise
+        if ask.degraded:
+            once.forget(name)                           # the next try may get the real answer
+        else:
+            once.finish(name, (answer, ask.tier))
+        return answer
+
+
+class _Left(Exception):
+    """The caller hung up before we had the whole request."""
+
+
+async def _watch(receive: Receive, task: asyncio.Task[Any] | None) -> None:
+    """Cancel the work for a caller who hangs up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    if task:
+        task.cancel()
+
+
+def _request_id(given: str) -> str:
+    """The caller's own id if it is harmless, else a new one."""
+    return given if re.fullmatch(r"[\w.-]{1,64}", given) else uuid.uuid4().hex
+
+
+def app(service: Service) -> Starlette:
+    """The application around a service. All endpoints are coroutines: they share one thread with the ledger."""
+    async def models(request: Request) -> Response:
+        try:
+            service.whose(request.headers.get("authorization", ""))
+        except Refused as refusal:
+            return Response(refusal.body, refusal.status, media_type="application/json")
+        return JSONResponse({"object": "list", "data": [{"id": name, "object": "model", "created": 0,
+                                                         "owned_by": "labkit"} for name in ["auto", *service.order]]})
+
+    async def health(request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def ready(request: Request) -> Response:
+        try:
+            service.ledger.check()
+        except LedgerError:
+            return PlainTextResponse("the ledger does not answer\n", 503)
+        return PlainTextResponse("draining\n", 503) if service.draining else PlainTextResponse("ready\n")
+
+    async def metrics(request: Request) -> Response:
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    most = max(model.max_tokens for model in service.config.models)
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(schema.openapi(service.order, most))
+
+    async def failed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return JSONResponse({"error": {"message": f"{request.method} {request.url.path}: {error.detail}",
+                                       "type": "invalid_request_error", "param": None, "code": "not_found"}},
+                            error.status_code, error.headers)
+
+    @contextlib.asynccontextmanager
+    async def life(_: Starlette) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    return Starlette(lifespan=life, exception_handlers={HTTPException: failed}, routes=[
+        Route("/v1/chat/completions", ChatEndpoint(service), methods=["POST"]), Route("/v1/models", models),
+        Route("/healthz", health), Route("/readyz", ready), Route("/metrics", metrics),
+        Route("/openapi.json", openapi)])
