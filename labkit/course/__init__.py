@@ -2,7 +2,8 @@
 
 from labkit.course import claims, figures
 from labkit.course.panel import Panel, choice, slider, toggle
-from labkit.course.quiz import Exercise, check, predict
+from labkit.course.predictions import predict
+from labkit.course.quiz import Exercise, check
 from labkit.course.setup import engines, extra, ready
 from labkit.progress import progress
 

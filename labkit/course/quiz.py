@@ -1,68 +1,12 @@
-"""Commit first, then see: prediction cards, and exercises that say what is wrong.
-
-Plain HTML, no widgets: a card works without a kernel, on GitHub, with the keyboard alone, and in nbval.
-"""
+"""Exercises that say what is wrong with an answer, and never give the right one away."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-CARD = "border:1px solid #B9C6D2;border-left:5px solid #0072B2;padding:8px 14px;margin:6px 0;max-width:760px"
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """A question with options; choosing one opens it and shows whether it was right, and why."""
-
-    question: str
-    options: tuple[str, ...]
-    answer: int
-    because: str
-
-    def __repr__(self) -> str:
-        lines = [f"  {letter}) {option}" for letter, option in zip("abcdefgh", self.options, strict=False)]
-        return "\n".join(["Predict: " + self.question, *lines])
-
-    def _repr_html_(self) -> str:
-        group = f"predict-{abs(hash_text(self.question))}"
-        return (f'<div class="mathjax_ignore" style="{CARD}">'
-                f"<b>Predict, then click your answer.</b> {html.escape(self.question)}"
-                + "".join(self._option(i, group) for i in range(len(self.options))) + "</div>")
-
-    def _option(self, i: int, group: str) -> str:
-        right = i == self.answer
-        verdict = "Yes." if right else f"Not quite: it is {'abcdefgh'[self.answer]})."
-        color = "#009E73" if right else "#D55E00"
-        return (f'<details name="{group}" style="margin:4px 0"><summary style="cursor:pointer">'
-                f"{'abcdefgh'[i]}) {html.escape(self.options[i])}</summary>"
-                f'<div style="margin:4px 0 6px 20px"><b style="color:{color}">{verdict}</b> '
-                f"{html.escape(self.because)}</div></details>")
-
-
-def predict(question: str, options: Sequence[str], answer: str, because: str) -> Prediction:
-    """A card to commit to before the experiment: `answer` is the right one of the two to eight `options`.
-
-    Raises ValueError if it is not among them.
-    """
-    if not 2 <= len(options) <= 8:
-        raise ValueError(f"predict: options has {len(options)} entries: must be 2 to 8")
-    if answer not in options:
-        raise ValueError(f"predict: answer {answer!r} is not one of the options")
-    return Prediction(question, tuple(options), list(options).index(answer), because)
-
-
-def hash_text(text: str) -> int:
-    """A number for a text that is the same in every process, unlike `hash`."""
-    value = 5381
-    for character in text:
-        value = (value * 33 + ord(character)) % 2**32
-    return value
-
-
-# ------------------------------------------------------------------------------------------------ exercises
 @dataclass(frozen=True)
 class Exercise:
     """`judge(value)` returns None if the value solves it, else one sentence about what is wrong with it."""

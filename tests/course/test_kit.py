@@ -1,10 +1,10 @@
-"""Panel, prediction, exercise, claims and figures."""
+"""Panel, exercise, claims and figures."""
 
 
 import numpy as np
 import pytest
 
-from labkit.course import Exercise, Panel, check, choice, claims, extra, figures, predict, ready, slider, toggle
+from labkit.course import Exercise, Panel, check, choice, claims, extra, figures, ready, slider, toggle
 from labkit.course.setup import Line, Report
 
 
@@ -67,16 +67,6 @@ def test_a_failure_is_shown_and_raised_and_the_last_result_stays():
     assert 'role="alert"' not in panel._picture.value
     panel._widgets["rate"].value = 13       # from the browser: shown, not raised
     assert 'role="alert"' in panel._picture.value
-
-
-def test_predict_reveals_only_on_a_click():
-    card = predict("How many?", ["one", "two <b>"], "two <b>", "because")
-    assert "because" not in repr(card)
-    page = card._repr_html_()
-    assert page.count("<details") == 2 and "open" not in page and "two &lt;b&gt;" in page
-    assert page == predict("How many?", ["one", "two <b>"], "two <b>", "because")._repr_html_()
-    with pytest.raises(ValueError, match="not one of the options"):
-        predict("?", ["a", "b"], "c", "")
 
 
 def test_check_says_what_is_wrong():
