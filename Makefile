@@ -7,10 +7,19 @@ BIN := $(VENV)/bin
 # Compiling every installed module takes longer, and 120 MB more, than compiling the used ones on first import.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: lab test test-live test-notebooks bench notebooks lint colab clean
+.PHONY: lab reset solutions test test-live test-notebooks bench notebooks lint colab clean
 
 lab: $(VENV)/lab.done
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	@$(BIN)/python -m labkit.course.learner copy
+	$(BIN)/jupyter lab lab/00_start_here.ipynb
+
+# bring one notebook of lab/ back as it was: make reset NB=10 (YES=1: without being asked)
+reset: $(VENV)/lab.done
+	@test -n "$(NB)" || { echo "usage: make reset NB=10 [YES=1]"; exit 2; }
+	@$(BIN)/python -m labkit.course.learner reset "$(NB)" $(if $(YES),--yes)
+
+solutions: $(VENV)/lab.done
+	@$(BIN)/python -m labkit.course.learner solutions
 
 test: $(VENV)/test.done lint
 	$(BIN)/python -m pytest tests -m "not live" -n $(WORKERS) --dist loadgroup
