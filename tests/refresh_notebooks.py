@@ -1,7 +1,7 @@
 """Run notebooks and store their outputs as they must be committed: `make notebooks`, or name some.
 
-Keeps outputs and counts 1..N; drops what only a live kernel understands (widget views and states), execution
-timestamps, and paths of this machine would be a mistake the notebook tests report.
+Keeps outputs and counts 1..N; folds the results that answer a prediction; drops what only a live kernel understands
+(widget views and states) and execution timestamps; paths of this machine would be a mistake the notebook tests report.
 """
 
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from labkit.course.learner import unfold
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -25,7 +27,25 @@ def clean(notebook):
             cell.outputs = joined(cell.outputs)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(VIEW, None)
+    fold(notebook.cells)
     return notebook
+
+
+def fold(cells):
+    """Hide the stored result below each prediction card: cells with output from the first one to the next text."""
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            unfold(cell["metadata"])
+    for card in (n for n, cell in enumerate(cells) if "predict(" in "".join(cell["source"])):
+        found = False
+        for cell in cells[card + 1:]:
+            if cell["cell_type"] != "code":
+                if found:
+                    break
+            elif cell["outputs"] and "predict(" not in "".join(cell["source"]):
+                found = True
+                cell["metadata"]["collapsed"] = True
+                cell["metadata"].setdefault("jupyter", {})["outputs_hidden"] = True
 
 
 def joined(outputs):

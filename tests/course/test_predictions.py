@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from labkit.course import predict, predictions
+from tests import refresh_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -120,3 +121,28 @@ def test_no_stored_card_tells_its_answer(path):
             page, plain = ("".join(output["data"][kind]) for kind in ("text/html", "text/plain"))
             assert " ".join(readable(page)).removeprefix("Predict, then click your answer. ") \
                 == " ".join(plain.removeprefix("Predict:").split())
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_the_stored_result_below_a_card_is_folded(path):
+    code = cells(path)
+    for n, cell in enumerate(code):
+        if "predict(" in "".join(cell["source"]):
+            below = [c for c in code[n + 1:] if c["outputs"] and "predict(" not in "".join(c["source"])]
+            assert below and below[0]["metadata"].get("collapsed") is True, "run `make notebooks`"
+            assert below[0]["metadata"]["jupyter"] == {"outputs_hidden": True}
+            assert "collapsed" not in cell["metadata"], "there is nothing to hide in a card"
+
+
+def code(source="1", output="1", **metadata):
+    outputs = [{"output_type": "stream", "name": "stdout", "text": [output]}] if output else []
+    return {"cell_type": "code", "source": [source], "outputs": outputs, "metadata": metadata}
+
+
+def test_folding_goes_from_the_first_result_to_the_next_text():
+    text, folded = {"cell_type": "markdown", "source": ["x"]}, {"collapsed": True, "jupyter": {"outputs_hidden": True}}
+    page = [code(tags=["a"]), code('course.predict("10.never")'), text, code(output=""), code(tags=["b"]), code(), text,
+            code(**json.loads(json.dumps(folded)))]
+    refresh_notebooks.fold(page)
+    assert [cell.get("metadata") for cell in page] == [
+        {"tags": ["a"]}, {}, None, {}, {"tags": ["b"], **folded}, folded, None, {}]
