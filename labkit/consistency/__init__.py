@@ -4,10 +4,10 @@ from labkit.consistency import distributions, history, latency, protocols, real,
 from labkit.consistency.explore import Counterexample, Proof, explore
 from labkit.consistency.history import Operation
 from labkit.consistency.linearizability import Verdict, linearizable
-from labkit.consistency.run import Run
+from labkit.consistency.run import StoreRun
 from labkit.consistency.simulate import simulate
 from labkit.consistency.store import Network, Partition, Store, Workload
 
-__all__ = ["Counterexample", "Network", "Operation", "Partition", "Proof", "Run", "Store", "Verdict", "Workload",
+__all__ = ["Counterexample", "Network", "Operation", "Partition", "Proof", "StoreRun", "Store", "Verdict", "Workload",
            "distributions", "explore", "history", "latency", "linearizable", "protocols", "real", "simulate",
            "staleness"]

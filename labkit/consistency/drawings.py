@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from labkit.consistency.explore import Counterexample
 from labkit.consistency.history import READS, Operation
 from labkit.consistency.linearizability import Verdict
-from labkit.consistency.run import Run
+from labkit.consistency.run import StoreRun
 from labkit.consistency.staleness import Staleness
 from labkit.course.figures import COLORS, label, shade, space_time
 
@@ -78,7 +78,7 @@ def counterexample(axes: Axes, found: Counterexample) -> None:
     space_time(axes, lanes, events, messages, "steps")
 
 
-def sides(axes: Sequence[Axes], run: Run) -> None:
+def sides(axes: Sequence[Axes], run: StoreRun) -> None:
     """Every call as a dot, time against latency, one picture per side of the partition."""
     stale = {(o.process, o.invoked) for o in run.stale_reads}
     for ax, side in zip(axes, ("majority", "minority"), strict=True):

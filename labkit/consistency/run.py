@@ -36,7 +36,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class StoreRun:
     """The record of one experiment; times in ms.
 
     lost_writes: acknowledged writes that the store puts before a write that was over when they began. A replica that

@@ -14,7 +14,7 @@ from typing import Any
 from labkit import ranges
 from labkit.consistency.history import Operation
 from labkit.consistency.protocols import NOTHING, Replies, Tag
-from labkit.consistency.run import Attempt, Run
+from labkit.consistency.run import Attempt, StoreRun
 from labkit.consistency.store import Network, Partition, Store, Workload, check
 
 HANDOFF = 100.0         # ms after the heal until stand-ins pass on their hints
@@ -24,7 +24,7 @@ EMPTY: Version = (NOTHING, None)
 
 
 def simulate(store: Store, network: Network, workload: Workload, duration: float, seed: int,
-             partition: Partition | None = None) -> Run:
+             partition: Partition | None = None) -> StoreRun:
     """Run clients against a replicated register for `duration` ms of virtual time.
 
     Calls begun before `duration` are followed to their end. Messages across an active partition are lost, when sent
@@ -84,7 +84,7 @@ class _World:
         self.count += 1
         heapq.heappush(self.events, (time, self.count, act, values))
 
-    def run(self) -> Run:
+    def run(self) -> StoreRun:
         for client in range(self.workload.clients):
             self.at(self.rng.random() * self.workload.think, self.next_call, client)
         if self.partition and self.store.hinted_handoff and self.partition.heal < math.inf:
@@ -92,7 +92,7 @@ class _World:
         while self.events:
             self.now, _, act, values = heapq.heappop(self.events)
             act(*values)
-        return Run(self.store, self.network, self.workload, self.partition, self.duration, self.seed,
+        return StoreRun(self.store, self.network, self.workload, self.partition, self.duration, self.seed,
                    tuple(sorted(self.attempts, key=lambda a: a.invoked)), self.lost())
 
     def cut(self, client: int, replica: int) -> bool:

@@ -16,7 +16,7 @@ class Exercise:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What `check` answers: truthy if solved; shows as one line."""
 
     solved: bool
@@ -29,17 +29,17 @@ class Verdict:
         return self.text
 
 
-def check(exercise: Exercise, value: Any) -> Verdict:
+def check(exercise: Exercise, value: Any) -> Judgement:
     """Judge an answer in the terms of the lesson; `...` means not answered yet. Never gives the answer away."""
     if value is ...:
-        return Verdict(False, f"[    ] {exercise.name}: not answered yet; put your answer in place of the dots")
+        return Judgement(False, f"[    ] {exercise.name}: not answered yet; put your answer in place of the dots")
     try:
         complaint = exercise.judge(value)
     except Exception as error:
         complaint = f"your answer could not be used: {type(error).__name__}: {error}"
     if complaint:
-        return Verdict(False, f"[ NO ] {exercise.name}: {complaint}")
-    return Verdict(True, f"[ OK ] {exercise.name}")
+        return Judgement(False, f"[ NO ] {exercise.name}: {complaint}")
+    return Judgement(True, f"[ OK ] {exercise.name}")
 
 
 def close_to(target: float, tolerance: float, low: str, high: str) -> Callable[[Any], str | None]:

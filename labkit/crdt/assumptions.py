@@ -15,7 +15,7 @@ import simpy
 
 from labkit import ranges
 from labkit.crdt.counters import PNCounter
-from labkit.crdt.network import Faults, Network, isolate, later
+from labkit.crdt.network import Faults, HostileNetwork, isolate, later
 from labkit.crdt.operations import OpCounter, OpSet
 from labkit.crdt.sets import ORSWOT
 from labkit.crdt.state import Replica, Replicated
@@ -36,7 +36,7 @@ class Sender:
 
     operations = False
 
-    def __init__(self, replica: Replicated, network: Network):
+    def __init__(self, replica: Replicated, network: HostileNetwork):
         self.replica, self.network = replica, network
         self.others = network.others(replica.replica)
 
@@ -75,7 +75,7 @@ class Delta(State):
 class DeltaAcknowledged(Delta):
     """Send what is new until it is acknowledged (Almeida et al. 2018, algorithm 2, without the transitive part)."""
 
-    def __init__(self, replica: Replicated, network: Network):
+    def __init__(self, replica: Replicated, network: HostileNetwork):
         super().__init__(replica, network)
         self.deltas: list[Any] = []
         self.pending: dict[Replica, set[int]] = {other: set() for other in self.others}
@@ -99,7 +99,7 @@ class DeltaAcknowledged(Delta):
             self.send(source, (number, None))
 
 
-class Operation(Sender):
+class OperationSender(Sender):
     """Send what was done, once, and do what arrives, when it arrives."""
 
     operations = True
@@ -112,10 +112,10 @@ class Operation(Sender):
         self.replica.apply(payload)             # type: ignore[attr-defined]  # an OpCounter or an OpSet
 
 
-class OperationCausal(Operation):
+class OperationCausal(OperationSender):
     """Over causal broadcast: numbered, sent until acknowledged, done once, and after what its sender had seen."""
 
-    def __init__(self, replica: Replicated, network: Network):
+    def __init__(self, replica: Replicated, network: HostileNetwork):
         super().__init__(replica, network)
         self.done: dict[Replica, int] = {}
         self.pending: dict[Replica, dict[int, Any]] = {other: {} for other in self.others}
@@ -154,13 +154,13 @@ class OperationCausal(Operation):
 
 
 WAYS: dict[str, type[Sender]] = {"state": State, "delta": Delta, "delta, acknowledged": DeltaAcknowledged,
-                                 "op": Operation, "op, causal broadcast": OperationCausal}
+                                 "op": OperationSender, "op, causal broadcast": OperationCausal}
 TYPES: dict[str, tuple[Callable[[Replica], Replicated], Callable[[Replica], Replicated]]] = {
     "counter": (PNCounter, OpCounter), "set": (ORSWOT, OpSet)}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Convergence:
     """How a run ended: equal everywhere, or not; right (the same value a perfect network gives), or not."""
 
     equal: bool
@@ -168,7 +168,7 @@ class Outcome:
     messages: int
 
 
-def run(way: str, kind: str, faults: Faults, seed: int = 0) -> Outcome:
+def run(way: str, kind: str, faults: Faults, seed: int = 0) -> Convergence:
     """Twenty updates at random replicas, shipped one `way` ("state", "delta", "op" ...) over a network with `faults`.
 
     kind: "counter" or "set". Raises ValueError for an unknown way or kind.
@@ -176,7 +176,8 @@ def run(way: str, kind: str, faults: Faults, seed: int = 0) -> Outcome:
     ranges.one_of("assumptions.run: way", way, WAYS)
     ranges.one_of("assumptions.run: kind", kind, TYPES)
     env = simpy.Environment()
-    network = Network(env, REPLICAS, lambda source, target, payload: senders[target].got(source, payload), faults, seed)
+    network = HostileNetwork(env, REPLICAS, lambda source, target, payload: senders[target].got(source, payload),
+                             faults, seed)
     make = TYPES[kind][WAYS[way].operations]
     senders: dict[Replica, Sender] = {name: WAYS[way](make(name), network) for name in REPLICAS}
     rng = random.Random(seed)
@@ -187,7 +188,7 @@ def run(way: str, kind: str, faults: Faults, seed: int = 0) -> Outcome:
             later(env, i * PERIOD, sender.tick)
     env.run(UPDATES + QUIET + 1000 * faults.delay)      # time enough for the last message to arrive
     values = tuple(sender.replica.value() for sender in senders.values())
-    return Outcome(all(value == values[0] for value in values), values, len(network.log))
+    return Convergence(all(value == values[0] for value in values), values, len(network.log))
 
 
 def _update(sender: Sender, kind: str, rng: random.Random) -> None:

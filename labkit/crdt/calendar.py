@@ -14,7 +14,7 @@ from typing import Any
 import simpy
 
 from labkit import ranges
-from labkit.crdt.network import Faults, Network, isolate, later
+from labkit.crdt.network import Faults, HostileNetwork, isolate, later
 from labkit.crdt.registers import LWWMap
 from labkit.crdt.sets import ORSWOT
 from labkit.crdt.text import Text
@@ -94,7 +94,7 @@ def simulate(bookings: str = "majority", partition: tuple[float, float] | None =
 class _Calendar:
     def __init__(self, bookings: str, faults: Faults, seed: int):
         self.env, self.day, self.by_majority = simpy.Environment(), Day(), bookings == "majority"
-        self.network = Network(self.env, OFFICES, self.receive, faults, seed)
+        self.network = HostileNetwork(self.env, OFFICES, self.receive, faults, seed)
         self.rng = random.Random(seed)
         self.notes = {name: Text(name) for name in OFFICES}
         self.colours = {name: LWWMap(name) for name in OFFICES}

@@ -14,7 +14,7 @@ from labkit.course.figures import COLORS, Picture, label, picture, shade, space_
 from labkit.crdt.calendar import OFFICES, Day
 from labkit.crdt.costs import Growth
 from labkit.crdt.gossip import GossipRun
-from labkit.crdt.laws import Counterexample
+from labkit.crdt.laws import FailingScript
 from labkit.crdt.specification import Step
 from labkit.crdt.stock import Sales
 from labkit.crdt.text import Text
@@ -36,7 +36,7 @@ def script(axes: Axes, steps: Sequence[Step | tuple[str, str, Any]], replicas: S
         axes.set_title(wrong, color=COLORS["wasted"])
 
 
-def counterexample(found: Counterexample) -> Picture:
+def counterexample(found: FailingScript) -> Picture:
     """The failure drawn; its text is the script."""
     def draw(axes: Axes) -> str:
         script(axes, found.steps, found.replicas, str(found).rpartition("-> ")[2])

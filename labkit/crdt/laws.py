@@ -23,7 +23,7 @@ Factory = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
-class Counterexample:
+class FailingScript:
     """The shortest script found after which a replica shows something else than the specification.
 
     steps: the script    spec: name of the specification    replicas: their names
@@ -49,7 +49,7 @@ class Counterexample:
 
 
 def find_counterexample(factory: Factory, spec: str = "add_wins", *, replicas: int = 3, steps: int = 14,
-                        examples: int = 500, seed: int = 0) -> Counterexample | None:
+                        examples: int = 500, seed: int = 0) -> FailingScript | None:
     """Look for a script that makes a type break its specification; None if `examples` scripts found none.
 
     factory: `factory(name)` makes a fresh replica, with the updates of the spec (add, remove, increment, set ...),
@@ -141,7 +141,7 @@ def _search(strategy: st.SearchStrategy[Any], fails: Callable[[Any], bool], exam
         return None
 
 
-def _judge(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequence[Step]) -> Counterexample | None:
+def _judge(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequence[Step]) -> FailingScript | None:
     made = {name: factory(name) for name in names}
     for count, step in enumerate(script, 1):
         known = visible(script[:count], names)
@@ -153,7 +153,7 @@ def _judge(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequen
         for name, got in shown.items():
             expected = rules.view(known[name])
             if got != expected:
-                return Counterexample(rules.name, names, tuple(script[:count]), name, expected, got)
+                return FailingScript(rules.name, names, tuple(script[:count]), name, expected, got)
     return None
 
 

@@ -15,7 +15,7 @@ from labkit.crdt.state import Replica
 
 
 @dataclass(frozen=True)
-class Partition:
+class Isolation:
     """From `start` to `stop` (s) nothing passes between `group` and the others; `stop` may be inf."""
 
     start: float
@@ -23,8 +23,8 @@ class Partition:
     group: frozenset[Replica]
 
     def __post_init__(self) -> None:
-        ranges.number("Partition.start", self.start, 0)
-        ranges.number("Partition.stop", self.stop, self.start, infinite=True)
+        ranges.number("Isolation.start", self.start, 0)
+        ranges.number("Isolation.stop", self.stop, self.start, infinite=True)
         object.__setattr__(self, "group", frozenset(self.group))
 
     def cuts(self, time: float, one: Replica, other: Replica) -> bool:
@@ -46,7 +46,7 @@ class Faults:
     drop: float = 0.0
     duplicate: float = 0.0
     reorder: bool = False
-    partitions: tuple[Partition, ...] = ()
+    partitions: tuple[Isolation, ...] = ()
 
     def __post_init__(self) -> None:
         ranges.number("Faults.delay", self.delay, 0)
@@ -55,7 +55,7 @@ class Faults:
         ranges.instance("Faults.reorder", self.reorder, bool)
         object.__setattr__(self, "partitions", tuple(self.partitions))
         for cut in self.partitions:
-            ranges.instance("Faults.partitions", cut, Partition)
+            ranges.instance("Faults.partitions", cut, Isolation)
 
 
 class Sent(NamedTuple):
@@ -69,7 +69,7 @@ class Sent(NamedTuple):
 
 
 @dataclass
-class Network:
+class HostileNetwork:
     """Carries messages between `replicas` in the virtual time of a SimPy environment.
 
     `send` hands the payload to `receive(source, target, payload)` when it arrives, if it does, once or twice.
@@ -87,7 +87,7 @@ class Network:
         self._last: dict[tuple[Replica, Replica], float] = {}
         for cut in self.faults.partitions:
             for replica in cut.group:
-                self._check("Partition.group", replica)
+                self._check("Isolation.group", replica)
 
     def _check(self, name: str, replica: Replica) -> None:
         if replica not in self.replicas:
@@ -96,8 +96,8 @@ class Network:
 
     def send(self, source: Replica, target: Replica, payload: Any) -> None:
         """Give a message to the network now. Raises ValueError for a replica it does not know."""
-        self._check("Network.send: source", source)
-        self._check("Network.send: target", target)
+        self._check("HostileNetwork.send: source", source)
+        self._check("HostileNetwork.send: target", target)
         copies = 2 if self._rng.random() < self.faults.duplicate else 1
         for _ in range(copies):
             self._carry(source, target, payload)
@@ -127,6 +127,6 @@ def later(env: simpy.Environment, delay: float, action: Callable[[], object]) ->
     event.callbacks.append(lambda _: action())
 
 
-def isolate(start: float, stop: float, group: Collection[Replica]) -> Partition:
+def isolate(start: float, stop: float, group: Collection[Replica]) -> Isolation:
     """The usual cut: `group` on its own from `start` to `stop` (s)."""
-    return Partition(start, stop, frozenset(group))
+    return Isolation(start, stop, frozenset(group))

@@ -10,7 +10,7 @@ import simpy
 
 from labkit import ranges
 from labkit.crdt.counters import BoundedCounter, PNCounter
-from labkit.crdt.network import Faults, Network, isolate
+from labkit.crdt.network import Faults, HostileNetwork, isolate
 
 POLICIES = ("count what you see", "escrow", "ask the owner")
 
@@ -72,7 +72,7 @@ class _Shops:
                  share: bool):
         self.env, self.outcome = simpy.Environment(), Sales(policy)
         self.names = range(shops)
-        self.network = Network(self.env, self.names, self.receive, faults, seed)
+        self.network = HostileNetwork(self.env, self.names, self.receive, faults, seed)
         kind = BoundedCounter if policy == "escrow" else PNCounter
         self.counters: list[Any] = [kind(name) for name in self.names]
         self.counters[0].increment(pieces)

@@ -20,7 +20,7 @@ from labkit.crdt.state import Replica, Replicated, rank
 Id = tuple[int, Replica]                # Lamport time and replica: later than all that its writer had seen
 
 
-class Change(NamedTuple):
+class Edit(NamedTuple):
     """One character typed beside `parent` (None: the beginning), on its left or right; or `parent` deleted."""
 
     id: Id
@@ -50,7 +50,7 @@ class Text(Replicated):
 
     def __init__(self, replica: Replica, replicas: Collection[Replica] | None = None):
         super().__init__(replica, replicas)
-        self.log: dict[Replica, list[Change]] = {}          # per replica, in the order it made them
+        self.log: dict[Replica, list[Edit]] = {}          # per replica, in the order it made them
         self.clock = 0
         self._characters: dict[Id, str] = {}
         self._branches: dict[tuple[Id | None, bool], tuple[Id, ...]] = {}
@@ -76,7 +76,7 @@ class Text(Replicated):
             self._record(target, False, None)
 
     def _record(self, parent: Id | None, right: bool, character: str | None) -> Id:
-        change = Change((self.clock + 1, self.replica), parent, right, character)
+        change = Edit((self.clock + 1, self.replica), parent, right, character)
         self._apply(change)
         return change.id
 
@@ -87,7 +87,7 @@ class Text(Replicated):
         for change in sorted(news, key=lambda change: change.id[0]):    # by Lamport time: nothing before what it needs
             self._apply(change)
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: Edit) -> None:
         self.log.setdefault(change.id[1], []).append(change)
         self.clock = max(self.clock, change.id[0])
         if change.character is None:
@@ -123,7 +123,7 @@ class Text(Replicated):
     def __len__(self) -> int:
         return len(self._order)
 
-    def state(self) -> dict[Replica, list[Change]]:
+    def state(self) -> dict[Replica, list[Edit]]:
         return self.log
 
     def copy(self) -> Self:

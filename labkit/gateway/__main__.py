@@ -34,15 +34,15 @@ port = 8080
 name = "small"
 served = "Qwen/Qwen3-0.6B"
 base_url = "http://127.0.0.1:8000/v1"
-prompt = 0.05
-answer = 0.20
+usd_per_million_input = 0.05
+usd_per_million_output = 0.20
 
 [[models]]
 name = "large"
 served = "Qwen/Qwen3-8B-AWQ"
 base_url = "http://127.0.0.1:8001/v1"
-prompt = 0.20
-answer = 0.80
+usd_per_million_input = 0.20
+usd_per_million_output = 0.80
 
 [router]
 kind = "length"             # or keyword, learned, cascade
@@ -81,13 +81,13 @@ def serve(found: config.Config) -> None:
     import uvicorn
 
     from labkit.gateway.http import app
-    from labkit.gateway.service import Service
+    from labkit.gateway.service import Gateway
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JSONLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("uvicorn.error", "stamina", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    service = Service(found)
+    service = Gateway(found)
 
     class Draining(uvicorn.Server):
         """Says at /readyz that it is going before it goes."""

@@ -14,9 +14,9 @@ from labkit.gateway.budget import Decision, Ledger, LedgerError
 from labkit.gateway.config import Config
 from labkit.gateway.exchange import Ask
 from labkit.gateway.refusals import Refused
-from labkit.gateway.resilience import Call, CircuitBreaker, DeadlineExceeded, Retry, RetryBudget
+from labkit.gateway.resilience import Call, CircuitBreaker, DeadlineExceeded, Retry, RetryThrottle
 from labkit.gateway.telemetry.metrics import GatewayMetrics
-from labkit.gateway.upstream import Engine, UpstreamError, UpstreamRefused, Usage
+from labkit.gateway.upstream import Upstream, UpstreamError, UpstreamRefused, Usage
 
 log = logging.getLogger("labkit.gateway")
 Send = Callable[[bytes], Awaitable[None]]
@@ -28,20 +28,20 @@ class Attempts:
     def __init__(self, config: Config, ledger: Ledger, metrics: GatewayMetrics):
         self.config, self.ledger, self.metrics = config, ledger, metrics
         self.models = {model.name: model for model in config.models}
-        self.engines: dict[str, Engine] = {}
+        self.engines: dict[str, Upstream] = {}
         b, r = config.breaker, config.retry
         # without a breaker, one that would need more failures than there are
         minimum = b.minimum if b.on else 10**9
         self.breakers = {name: CircuitBreaker(b.window, b.ratio, minimum, b.open_for) for name in self.models}
-        self.retry = Retry(r.attempts, r.wait, r.most, r.jitter)
-        self.budget = RetryBudget(r.budget, r.capacity) if r.budget >= 0 else None
+        self.retry = Retry(r.attempts, r.wait, r.max_wait, r.jitter)
+        self.budget = RetryThrottle(r.budget, r.capacity) if r.budget >= 0 else None
         self.unsettled: list[tuple[str, int, dict[str, Any]]] = []
 
     def usage(self, ask: Ask, tier: str) -> Usage:
         """The bounds of an attempt: a byte-level tokenizer makes no more tokens than the request has bytes."""
         assert ask.chat
         model = self.models[tier]
-        return Usage(model, ask.size + model.template, ask.chat.most(model.max_tokens) * ask.chat.n)
+        return Usage(model, ask.size + model.template, ask.chat.answer_tokens(model.max_tokens) * ask.chat.n)
 
     def payload(self, ask: Ask, tier: str) -> bytes:
         """What the engine gets: its own name for the model, a bound on the answer, and a salt that keeps one team's
@@ -50,7 +50,7 @@ class Attempts:
         model = self.models[tier]
         body = {name: value for name, value in ask.body.items()
                 if name not in ("max_completion_tokens", "user", "metadata")}       # it need not know who asks
-        body |= {"model": model.served, "max_tokens": ask.chat.most(model.max_tokens)}
+        body |= {"model": model.served, "max_tokens": ask.chat.answer_tokens(model.max_tokens)}
         if model.vllm:
             body["cache_salt"] = hashlib.sha256(f"team:{ask.caller.team}".encode()).hexdigest()
         if ask.chat.stream:

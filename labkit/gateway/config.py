@@ -32,7 +32,7 @@ def needed(low: float | None = None, above: bool = False) -> Any:
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerConfig:
     """Where to listen, and how to leave. host: 127.0.0.1 unless you mean it. drain_seconds: how long requests may
     still take after SIGTERM. max_body_bytes: of a request."""
 
@@ -56,9 +56,10 @@ class Files:
 class ModelConfig:
     """One tier, from cheap to dear as listed.
 
-    name: what callers write. served: its name at the engine. base_url: ending in /v1. prompt, answer: $ per million
-    tokens; there is no default: a price nobody knows must not be 0. max_tokens: the most a caller may ask for, and
-    what one who does not ask gets. template: tokens its chat template may add to a prompt, a default system prompt
+    name: what callers write. served: its name at the engine. base_url: ending in /v1. usd_per_million_input and
+    usd_per_million_output have no default: a price nobody knows must not be 0. usd_per_million_cached_input: of prompt
+    tokens the engine found in its prefix cache; without it they cost as much as the others. max_tokens: the most
+    a caller may ask for, and what one who does not ask gets. template: tokens its chat template may add to a prompt, a default system prompt
     included. vllm: whether the engine understands vLLM's extras (usage with each piece of a stream, cache_salt).
     refunds_errors: whether an answer of 500, 502 or 504 costs nothing; if not, it is charged in full, because nobody
     can say what the engine had done. key: that the engine asks for.
@@ -67,8 +68,9 @@ class ModelConfig:
     name: str = needed()
     served: str = needed()
     base_url: str = needed()
-    prompt: float = needed(0)
-    answer: float = needed(0)
+    usd_per_million_input: float = needed(0)
+    usd_per_million_output: float = needed(0)
+    usd_per_million_cached_input: float | None = setting(None, 0)
     max_tokens: int = setting(512, 1)
     template: int = setting(128, 0)
     vllm: bool = True
@@ -97,11 +99,12 @@ class RateConfig:
 
 @dataclass(frozen=True)
 class RetryConfig:
-    """attempts in all; seconds to wait; budget: retries a request earns (0.1 is one in ten), "off" with budget = -1."""
+    """attempts: in all. wait, max_wait: seconds before the first retry, and at most. budget: retries a request earns
+    (0.1 is one in ten), "off" with budget = -1."""
 
     attempts: int = setting(3, 1)
     wait: float = setting(0.1, 0)
-    most: float = setting(2.0, 0)
+    max_wait: float = setting(2.0, 0)
     jitter: float = setting(0.5, 0)
     budget: float = setting(0.1, -1)
     capacity: float = setting(10.0, 0)
@@ -171,7 +174,7 @@ class Config:
 
     models: tuple[ModelConfig, ...]
     folder: Path = Path()
-    server: Server = Server()
+    server: ServerConfig = ServerConfig()
     files: Files = Files()
     router: RouterConfig = RouterConfig()
     budgets: tuple[tuple[str, str, int], ...] = ()
@@ -189,9 +192,10 @@ class Config:
         return name if "://" in name else self.folder / name
 
 
-KINDS: dict[Any, tuple[type, ...]] = {float: (int, float), int: (int,), str: (str,), bool: (bool,)}
-WORDS = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-TABLES: dict[str, type] = {"server": Server, "files": Files, "router": RouterConfig, "rate": RateConfig,
+KINDS: dict[Any, tuple[type, ...]] = {float: (int, float), float | None: (int, float), int: (int,), str: (str,),
+                                      bool: (bool,)}
+WORDS = {float: "a number", float | None: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+TABLES: dict[str, type] = {"server": ServerConfig, "files": Files, "router": RouterConfig, "rate": RateConfig,
                            "retry": RetryConfig, "breaker": BreakerConfig, "admission": AdmissionConfig,
                            "timeouts": TimeoutConfig, "cache": CacheConfig, "tracing": TracingConfig}
 

@@ -37,7 +37,7 @@ def per_million(hourly: float, throughput: float, utilization: float = 1.0) -> f
 
 
 @dataclass(frozen=True)
-class Load:
+class Traffic:
     """What is asked. daily: requests a day. prompt, answer: tokens of each. peak: how much busier the busiest hour is
     than the mean one, >= 1."""
 
@@ -48,8 +48,8 @@ class Load:
 
     def __post_init__(self) -> None:
         for name in ("daily", "prompt", "answer"):
-            ranges.number(f"Load.{name}", getattr(self, name), 0)
-        ranges.number("Load.peak", self.peak, 1)
+            ranges.number(f"Traffic.{name}", getattr(self, name), 0)
+        ranges.number("Traffic.peak", self.peak, 1)
 
     @property
     def busiest(self) -> float:
@@ -73,27 +73,27 @@ class Own:
         ranges.whole("Own.spare", self.spare, 0)
         ranges.number("Own.people", self.people, 0)
 
-    def machines(self, load: Load) -> int:
+    def machines(self, load: Traffic) -> int:
         """GPUs for the busiest hour, and the spare ones; at least one."""
         return max(1, math.ceil(load.busiest / self.throughput - 1e-9)) + self.spare
 
-    def monthly(self, load: Load) -> float:
+    def monthly(self, load: Traffic) -> float:
         """$ a month, whatever is asked: machines cost as much at night."""
         return self.machines(load) * self.hourly * HOURS + self.people
 
-    def utilization(self, load: Load) -> float:
+    def utilization(self, load: Traffic) -> float:
         """Share of what the machines could make that is asked for, on average."""
         return load.busiest / load.peak / (self.machines(load) * self.throughput)
 
 
-def hosted(load: Load, prompt: float, answer: float) -> float:
+def hosted(load: Traffic, prompt: float, answer: float) -> float:
     """$ a month at somebody else's. prompt, answer: $ per million tokens of each."""
     ranges.number("prompt", prompt, 0)
     ranges.number("answer", answer, 0)
     return load.daily * HOURS / 24 * (load.prompt * prompt + load.answer * answer) / 1e6
 
 
-def break_even(own: Own, load: Load, prompt: float, answer: float) -> float:
+def break_even(own: Own, load: Traffic, prompt: float, answer: float) -> float:
     """Requests a day from which on your own machines are never dearer again; inf up to ten million.
 
     Own machines come in steps, so the curves may cross more than once; this is the last crossing.
@@ -106,8 +106,8 @@ def break_even(own: Own, load: Load, prompt: float, answer: float) -> float:
     return float(days[dearer[-1] + 1]) if dearer[-1] + 1 < len(days) else math.inf
 
 
-def _at(load: Load, daily: float) -> Load:
-    return Load(float(daily), load.prompt, load.answer, load.peak)
+def _at(load: Traffic, daily: float) -> Traffic:
+    return Traffic(float(daily), load.prompt, load.answer, load.peak)
 
 
 def prices() -> pd.DataFrame:

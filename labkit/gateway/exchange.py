@@ -9,7 +9,7 @@ from typing import Any
 from labkit.gateway.keys import Caller
 from labkit.gateway.resilience import Deadline
 from labkit.gateway.schema import Chat
-from labkit.gateway.telemetry import Step
+from labkit.gateway.telemetry import Span
 
 NOBODY = Caller("", "", "", 0.0, "")
 
@@ -44,7 +44,7 @@ class Ask:
     last: float = 0.0
     pieces: int = 0
     begun: bool = False         # whether the caller has seen anything of the answer
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Span] = field(default_factory=list)
 
     @property
     def may_choose(self) -> bool:
@@ -62,4 +62,4 @@ class Ask:
 
     def step(self, name: str, begun: float, **facts: Any) -> None:
         """Note a part that ends now."""
-        self.steps.append(Step(name, self.moment(begun), self.moment(time.perf_counter()), **facts))
+        self.steps.append(Span(name, self.moment(begun), self.moment(time.perf_counter()), **facts))

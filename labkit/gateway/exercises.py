@@ -153,7 +153,7 @@ UTILIZED = Exercise("69.1", close_to(
     cost.per_million(0.45, 934.4) / 0.60, 0.02, "at that use it is dearer than $0.60 per million",
     "at that use it is cheaper already"))
 MACHINES = Exercise("69.2", close_to(
-    cost.Own(throughput=934.4, spare=1).machines(cost.Load(daily=500_000, answer=100, peak=3)), 0.0,
+    cost.Own(throughput=934.4, spare=1).machines(cost.Traffic(daily=500_000, answer=100, peak=3)), 0.0,
     "the busiest hour needs 500,000 x 100 / 86,400 x 3 tokens/s, and there is a spare one",
     "fewer will do: an L4 makes 934 tokens/s"))
 

@@ -26,13 +26,13 @@ from labkit.gateway.budget import LedgerError
 from labkit.gateway.exchange import Ask
 from labkit.gateway.refusals import Refused
 from labkit.gateway.resilience import Deadline, InFlight, Reused
-from labkit.gateway.service import Service
+from labkit.gateway.service import Gateway
 
 log = logging.getLogger("labkit.gateway")
 LEFT = 499                  # nginx's code for a client that hung up
 
 
-class Reply:
+class Outgoing:
     """What goes back to one caller: a whole answer, or events; and an error in the shape the moment allows."""
 
     def __init__(self, ask: Ask, send: Send):
@@ -84,13 +84,13 @@ class Reply:
 class ChatEndpoint:
     """POST /v1/chat/completions"""
 
-    def __init__(self, service: Service):
+    def __init__(self, service: Gateway):
         self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         ask = Ask(_request_id(headers.get("x-request-id", "")))
-        reply = Reply(ask, send)
+        reply = Outgoing(ask, send)
         watch: asyncio.Task[None] | None = None
         try:
             ask.caller = self.service.whose(headers.get("authorization", ""))
@@ -123,10 +123,10 @@ class ChatEndpoint:
             self.service.recorder.count(ask)
 
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
-        most = self.service.config.server.max_body_bytes
+        max_bytes = self.service.config.server.max_body_bytes
         stated = headers.get("content-length", "0")
         size, parts = int(stated) if stated.isascii() and stated.isdigit() else 0, []
-        if size <= most:
+        if size <= max_bytes:
             size = 0
             while True:
                 message = await receive()
@@ -134,10 +134,10 @@ class ChatEndpoint:
                     raise _Left
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > most or not message.get("more_body"):
+                if size > max_bytes or not message.get("more_body"):
                     break
-        if size > most:
-            raise Refused("request_too_large", f"the body has more than {most:,} bytes")
+        if size > max_bytes:
+            raise Refused("request_too_large", f"the body has more than {max_bytes:,} bytes")
         return b"".join(parts)
 
     def _understand(self, ask: Ask, raw: bytes, headers: dict[str, str]) -> None:
@@ -155,7 +155,7 @@ class ChatEndpoint:
                           f"{schema.SHORTEST:g}", "x-timeout-seconds")
         ask.deadline = Deadline(min(seconds, longest))
 
-    async def _answer(self, ask: Ask, raw: bytes, key: str | None, reply: Reply) -> None:
+    async def _answer(self, ask: Ask, raw: bytes, key: str | None, reply: Outgoing) -> None:
         assert ask.chat
         send = reply.event if ask.chat.stream else None
         answer = await (self.service.answer(ask, send) if key is None else self._once(ask, raw, key, send))
@@ -211,7 +211,7 @@ def _request_id(given: str) -> str:
     return given if re.fullmatch(r"[\w.-]{1,64}", given) else uuid.uuid4().hex
 
 
-def app(service: Service) -> Starlette:
+def app(service: Gateway) -> Starlette:
     """The application around a service. All endpoints are coroutines: they share one thread with the ledger."""
     async def models(request: Request) -> Response:
         try:
@@ -234,10 +234,10 @@ def app(service: Service) -> Starlette:
     async def metrics(request: Request) -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    most = max(model.max_tokens for model in service.config.models)
+    max_tokens = max(model.max_tokens for model in service.config.models)
 
     async def openapi(request: Request) -> Response:
-        return JSONResponse(schema.openapi(service.order, most))
+        return JSONResponse(schema.openapi(service.order, max_tokens))
 
     async def failed(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

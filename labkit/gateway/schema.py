@@ -99,7 +99,7 @@ class Chat(BaseModel):
         return next((message.text for message in reversed(self.messages) if message.role == "user"),
                     self.messages[-1].text)
 
-    def most(self, limit: int) -> int:
+    def answer_tokens(self, limit: int) -> int:
         """How many tokens each answer may have: what was asked for, `limit` if nothing was; Refused if more."""
         asked = self.max_completion_tokens or self.max_tokens
         if asked is not None and asked > limit:
@@ -122,12 +122,12 @@ def read(raw: bytes) -> Chat:
         raise Refused("invalid_request", f"{where}{shown}: {first['msg']}", where) from None
 
 
-def openapi(models: Sequence[str], most: int) -> dict[str, Any]:
-    """The OpenAPI 3.1 description. models: their names. most: answer tokens a request may ask for."""
+def openapi(models: Sequence[str], max_tokens: int) -> dict[str, Any]:
+    """The OpenAPI 3.1 description. models: their names. max_tokens: answer tokens a request may ask for."""
     schema = Chat.model_json_schema(ref_template="#/components/schemas/{model}")
     schema["properties"]["model"]["enum"] = ["auto", *models]
     for name in ("max_tokens", "max_completion_tokens"):
-        schema["properties"][name]["anyOf"][0] = {"type": "integer", "minimum": 1, "maximum": most}
+        schema["properties"][name]["anyOf"][0] = {"type": "integer", "minimum": 1, "maximum": max_tokens}
     parts = schema.pop("$defs", {})
     failure = {"type": "object", "required": ["error"], "properties": {"error": {
         "type": "object", "required": ["message", "type", "code"], "properties": {

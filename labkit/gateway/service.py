@@ -38,12 +38,12 @@ from labkit.gateway.telemetry import LocalReceiver, Tracer
 from labkit.gateway.telemetry.audit import Audit
 from labkit.gateway.telemetry.metrics import GatewayMetrics
 from labkit.gateway.telemetry.record import Recorder
-from labkit.gateway.upstream import Engine, UpstreamError, UpstreamRefused
+from labkit.gateway.upstream import Upstream, UpstreamError, UpstreamRefused
 
 log = logging.getLogger("labkit.gateway")
 
 
-class Service:
+class Gateway:
     """All parts of a gateway, put together from a `Config`."""
 
     def __init__(self, config: Config):
@@ -71,7 +71,7 @@ class Service:
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
                                              read_bufsize=2**18, trust_env=False,
                                              timeout=aiohttp.ClientTimeout(total=None))
-        self.attempts.engines = {model.name: Engine(model, self.config.timeouts, self.session)
+        self.attempts.engines = {model.name: Upstream(model, self.config.timeouts, self.session)
                                  for model in self.config.models}
         self.timer = asyncio.create_task(self._tick())
 

@@ -33,31 +33,37 @@ class UpstreamRefused(RuntimeError):
 class Usage:
     """Tokens of one attempt. Until the engine has counted them, the prompt is taken at its upper bound."""
 
-    def __init__(self, model: ModelConfig, bound: int, most: int):
-        """bound: prompt tokens there can be at most. most: answer tokens."""
-        self.model, self.bound, self.most = model, bound, most
+    def __init__(self, model: ModelConfig, bound: int, max_tokens: int):
+        """bound: prompt tokens there can be at most. max_tokens: of the answer."""
+        self.model, self.bound, self.max_tokens = model, bound, max_tokens
         self.prompt, self.cached, self.answer = bound, 0, 0
         self.counted = False        # by the engine
 
     @property
     def worst(self) -> int:
         """The most it can cost, in micro-dollars."""
-        return price(self.bound, self.most, self.model.prompt, self.model.answer)
+        m = self.model
+        # a cached token is cheaper in most tariffs; one that is dearer must not break the bound
+        dearest = max(m.usd_per_million_input, m.usd_per_million_cached_input or 0.0)
+        return price(self.bound, self.max_tokens, dearest, m.usd_per_million_output)
 
     @property
     def cost(self) -> int:
         """What the tokens known so far cost."""
-        return price(self.prompt, self.answer, self.model.prompt, self.model.answer)
+        m = self.model
+        return price(self.prompt, self.answer, m.usd_per_million_input, m.usd_per_million_output,
+                     self.cached, m.usd_per_million_cached_input)
 
     def take(self, usage: dict[str, Any]) -> None:
         """The engine's own count; nonsense is no count."""
         prompt, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
         if isinstance(prompt, int) and isinstance(answer, int) and prompt >= 0 and answer >= 0:
             self.prompt, self.answer, self.counted = prompt, answer, True
-            self.cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+            self.cached = min(cached, prompt) if isinstance(cached, int) and cached > 0 else 0
 
 
-class Engine:
+class Upstream:
     """The address of one model; a session shared by all."""
 
     def __init__(self, model: ModelConfig, timeouts: TimeoutConfig, session: aiohttp.ClientSession):

@@ -30,7 +30,7 @@ from labkit.interactions.cases import CASES, Case, case
 from labkit.interactions.frames import from_frame
 from labkit.interactions.judge import VERDICTS, Cell
 from labkit.interactions.systems import System
-from labkit.interactions.worker import Job
+from labkit.interactions.worker import CellJob
 from labkit.progress import progress
 
 Message = list[Cell] | Exception | None     # from a worker: the cells of a job, what went wrong, or that it is done
@@ -121,7 +121,7 @@ def run(systems: Sequence[System] | None = None, cases: Sequence[Case] | None = 
     asked = from_frame(table) if table is not None else tuple(CASES if cases is None else cases)
     readers = {medium: tuple(one.name for one in chosen if one.reader and one.medium == medium)
                for medium in media or all_systems.MEDIA}
-    jobs = [Job(writer.medium, writer.name, readers[writer.medium], one)
+    jobs = [CellJob(writer.medium, writer.name, readers[writer.medium], one)
             for writer in chosen if writer.writer and writer.medium in readers for one in asked]
     batches = progress(_collect(jobs), "write here, read there", len(jobs))
     cells = [cell for batch in batches for cell in batch]
@@ -129,7 +129,7 @@ def run(systems: Sequence[System] | None = None, cases: Sequence[Case] | None = 
     return Matrix(tuple(sorted(cells, key=lambda c: order[c.medium, c.writer, c.case])), all_systems.versions())
 
 
-def _collect(jobs: list[Job]) -> Iterator[list[Cell]]:
+def _collect(jobs: list[CellJob]) -> Iterator[list[Cell]]:
     """The cells of each job, from two workers, as they come."""
     cells: queue.Queue[Message] = queue.Queue()
     stop = threading.Event()
@@ -153,7 +153,7 @@ def _collect(jobs: list[Job]) -> Iterator[list[Cell]]:
             thread.join()
 
 
-def _drive(jobs: list[Job], cells: queue.Queue[Message], stop: threading.Event) -> None:
+def _drive(jobs: list[CellJob], cells: queue.Queue[Message], stop: threading.Event) -> None:
     """Give the jobs to a worker; if it dies, say so in a cell and give the rest to a new one."""
     try:
         while jobs and not stop.is_set():
@@ -163,7 +163,7 @@ def _drive(jobs: list[Job], cells: queue.Queue[Message], stop: threading.Event) 
         cells.put(error)
 
 
-def _one_worker(jobs: list[Job], cells: queue.Queue[Message], stop: threading.Event) -> list[Job]:
+def _one_worker(jobs: list[CellJob], cells: queue.Queue[Message], stop: threading.Event) -> list[CellJob]:
     one_thread = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-c", f"from {WORKER} import main; main()"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, env=os.environ | one_thread)
@@ -204,7 +204,7 @@ def _reader(begun: str) -> str:
     return begun.split(" -> ")[1].split(":")[0]
 
 
-def _died(job: Job, begun: str, code: int) -> Cell:
+def _died(job: CellJob, begun: str, code: int) -> Cell:
     reader = _reader(begun)
     verdict = "refused" if reader == "*" else "read_error"
     return Cell(job.medium, job.writer, job.readers[0] if reader == "*" else reader, job.case.name, verdict,
@@ -212,7 +212,7 @@ def _died(job: Job, begun: str, code: int) -> Cell:
                 (job.case.names, job.case.expected))
 
 
-def _after(jobs: list[Job], begun: str) -> list[Job]:
+def _after(jobs: list[CellJob], begun: str) -> list[CellJob]:
     """What is left to do when the worker died at `begun`: the readers after it, and the jobs after this one."""
     first, reader = jobs[0], _reader(begun)
     rest = () if reader == "*" else first.readers[first.readers.index(reader) + 1:]
@@ -248,7 +248,8 @@ def shrink(pair: tuple[str, str, str], kind: str = "text", *, nulls: bool = True
     def cells(items: list[Any]) -> list[Cell]:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return list(worker.run(Job(medium, writer, (reader,), case("smallest", arrow, items, "")), Path(folder)))
+            job = CellJob(medium, writer, (reader,), case("smallest", arrow, items, ""))
+            return list(worker.run(job, Path(folder)))
 
     limits = settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck),
                       phases=[Phase.generate, Phase.shrink])

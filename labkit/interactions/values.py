@@ -281,7 +281,7 @@ _KEPT: dict[tuple[str, str], Callable[[Plain, Plain], bool]] = {
 }
 
 
-def show(p: Plain, most: int = 60) -> str:
+def show(p: Plain, max_length: int = 60) -> str:
     """A plain value for people: int 5, text 'x', timestamp 2024-01-01T00:00:00."""
     if p == NULL:
         return "NULL"
@@ -292,6 +292,6 @@ def show(p: Plain, most: int = 60) -> str:
     if p[0] == "date":
         return f"date {dt.date.fromordinal(p[1])}"
     if p[0] in ("list", "map", "struct"):
-        return f"{p[0]} {str(p[1])[:most]}"
+        return f"{p[0]} {str(p[1])[:max_length]}"
     body = repr(p[1]) if p[0] in ("text", "bytes") else str(p[-1])
-    return f"{p[0]} {body if len(body) <= most else body[:most - 3] + '...'}"
+    return f"{p[0]} {body if len(body) <= max_length else body[:max_length - 3] + '...'}"

@@ -23,7 +23,7 @@ from labkit.interactions.systems import ALL, MEDIA, System
 HEAD = 256          # bytes of each file that are kept for showing
 
 
-class Job(NamedTuple):
+class CellJob(NamedTuple):
     """One case through one writer and all of these readers (names of systems of the same medium)."""
 
     medium: str
@@ -41,7 +41,7 @@ def error(e: BaseException) -> str:
     return f"{type(e).__name__}: {lines[0][:120]}"
 
 
-def run(job: Job, folder: Path, begin: Callable[[str], object] = lambda key: None) -> Iterable[Cell]:
+def run(job: CellJob, folder: Path, begin: Callable[[str], object] = lambda key: None) -> Iterable[Cell]:
     """The cells of a job, one by one; whatever a library raises, panics of Rust included, becomes a verdict."""
     writer = system(job.writer, job.medium)
     path = folder / f"{job.writer}_{abs(hash(job.case.name))}{MEDIA[job.medium]}"
@@ -65,8 +65,8 @@ def run(job: Job, folder: Path, begin: Callable[[str], object] = lambda key: Non
     path.unlink(missing_ok=True)
 
 
-def _read(job: Job, writer: System, reader: System, path: Path, went: tuple[list[str], list[list[tuple[object, ...]]]],
-          data: bytes) -> Cell:
+def _read(job: CellJob, writer: System, reader: System, path: Path,
+          went: tuple[list[str], list[list[tuple[object, ...]]]], data: bytes) -> Cell:
     came = None
     try:
         came = reader.read(path)
@@ -80,7 +80,7 @@ def _read(job: Job, writer: System, reader: System, path: Path, went: tuple[list
 
 
 def main() -> None:
-    jobs: list[Job] = pickle.load(sys.stdin.buffer)
+    jobs: list[CellJob] = pickle.load(sys.stdin.buffer)
     out = os.fdopen(os.dup(1), "wb")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)                 # libraries that print, and panics that print, must not reach the parent

@@ -23,7 +23,7 @@ import numpy as np
 
 from labkit.metastability.live_server import allow_open_files
 from labkit.metastability.model import Clients, Load, Service, Trigger
-from labkit.metastability.policies import CircuitBreaker, TokenBucket, delay
+from labkit.metastability.policies import BreakerState, BudgetState, delay
 from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
 from labkit.metastability.simulate import check, simulate
 
@@ -79,7 +79,7 @@ class Server:
         self.process.communicate()      # closes both pipes and collects the process
 
 
-class Call(asyncio.Protocol):
+class HttpCall(asyncio.Protocol):
     """One HTTP/1.1 request to 127.0.0.1 as a client sees it: `answer` becomes (status, body), or (0, b"") when
     the client hangs up, or (503, b"") when the connection breaks."""
 
@@ -123,7 +123,7 @@ class Call(asyncio.Protocol):
 
 async def fetch(port: int, path: str, **headers: object) -> bytes:
     """The body of one answer; RuntimeError unless its status is 200."""
-    call = Call(path, **headers)
+    call = HttpCall(path, **headers)
     await call.send(port)
     status, body = await call.answer
     if status != 200:
@@ -131,14 +131,14 @@ async def fetch(port: int, path: str, **headers: object) -> bytes:
     return body
 
 
-class Crowd:
+class LiveClients:
     """The clients of one experiment, inside the caller's event loop. Times are s since `begin`."""
 
     def __init__(self, experiment: Experiment, port: int, begin: float):
         self.experiment, self.clients, self.port, self.begin = experiment, experiment.clients, port, begin
         self.jitter = random.Random(2 * experiment.seed)
-        self.bucket = TokenBucket(self.clients.budget) if self.clients.budget else None
-        self.breaker = CircuitBreaker(self.clients.breaker) if self.clients.breaker else None
+        self.bucket = BudgetState(self.clients.budget) if self.clients.budget else None
+        self.breaker = BreakerState(self.clients.breaker) if self.clients.breaker else None
         trigger = experiment.trigger
         self.outage = trigger if trigger and trigger.kind == "outage" else None
         self.offered: list[float] = []
@@ -196,7 +196,7 @@ class Crowd:
         self.request.append(who)
         self.number.append(k)
         self.answer.append((math.inf, 0))
-        call = Call("/work", X_Attempt=index, X_Deadline=self.begin + sent + self.clients.timeout)
+        call = HttpCall("/work", X_Attempt=index, X_Deadline=self.begin + sent + self.clients.timeout)
         outage = self.outage if self.outage and self.outage.start <= sent < self.outage.stop else None
         if outage:
             self.spawn(self.send_later(call, outage.stop))
@@ -210,7 +210,7 @@ class Crowd:
             self.answer[index] = (self.now(), status)
         return status
 
-    async def send_later(self, call: Call, stop: float) -> None:
+    async def send_later(self, call: HttpCall, stop: float) -> None:
         """The network keeps what is sent in an outage and delivers it afterwards, wanted or not."""
         await asyncio.sleep(stop - self.now())
         await call.send(self.port)
@@ -265,7 +265,7 @@ async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
         for server in servers.values():
             await asyncio.to_thread(server.ready)
         begin = time.monotonic() + 0.2
-        crowds = {name: Crowd(server.experiment, server.port, begin) for name, server in servers.items()}
+        crowds = {name: LiveClients(server.experiment, server.port, begin) for name, server in servers.items()}
         try:
             for crowd in crowds.values():
                 await fetch(crowd.port, "/start", X_Begin=begin)

@@ -30,7 +30,7 @@ def delay(backoff: Backoff, retry: int, rng: random.Random, previous: float = 0.
     return wait
 
 
-class TokenBucket:
+class BudgetState:
     """Retry budget: `credit()` puts `ratio` tokens in, `spend()` takes one for a retry if there is one."""
 
     def __init__(self, budget: RetryBudget):
@@ -47,7 +47,7 @@ class TokenBucket:
         return True
 
 
-class CircuitBreaker:
+class BreakerState:
     """Closed: calls pass, outcomes are counted. Open: no call passes. Half open: one probe decides."""
 
     minimum = 10  # with fewer outcomes in the window a ratio says nothing

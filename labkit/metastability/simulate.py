@@ -15,7 +15,7 @@ import numpy as np
 
 from labkit import ranges
 from labkit.metastability.model import Clients, CoDel, Lifo, Load, Service, Trigger
-from labkit.metastability.policies import CircuitBreaker, CoDelState, TokenBucket, delay
+from labkit.metastability.policies import BreakerState, BudgetState, CoDelState, delay
 from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
 
 # what can be waiting in the agenda, besides completions, time-outs and fresh arrivals
@@ -39,10 +39,10 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
     codel = CoDelState(service.queue) if isinstance(service.queue, CoDel) else None
     exponential = random.Random(2 * seed + 1).expovariate if service.times == "exponential" else None
     jitter = random.Random(2 * seed)
-    bucket = TokenBucket(clients.budget) if clients.budget else None
+    bucket = BudgetState(clients.budget) if clients.budget else None
     credit_tries = bucket is not None and bucket.budget.credit == "first_try"
     credit_success = bucket is not None and not credit_tries
-    breaker = CircuitBreaker(clients.breaker) if clients.breaker else None
+    breaker = BreakerState(clients.breaker) if clients.breaker else None
     outage = trigger if trigger and trigger.kind == "outage" else None
     pause = trigger if trigger and trigger.kind == "pause" else None
     slow = trigger if trigger and trigger.kind == "slowdown" else None

@@ -16,7 +16,7 @@ import numpy as np
 import simpy
 
 from labkit.metastability.model import Clients, CoDel, Lifo, Load, Service, Trigger
-from labkit.metastability.policies import CircuitBreaker, CoDelState, TokenBucket, delay
+from labkit.metastability.policies import BreakerState, BudgetState, CoDelState, delay
 from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
 from labkit.metastability.simulate import check
 
@@ -24,7 +24,7 @@ Process = Generator[simpy.Event, Any, None]
 
 
 @dataclass
-class Attempt:
+class Try:
     """One try of one request, on its way through the server."""
 
     request: int
@@ -50,23 +50,23 @@ class World:
     seed: int
     trigger: Trigger | None
     offered: list[float] = field(default_factory=list)
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Try] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.jitter = random.Random(2 * self.seed)
-        self.bucket = TokenBucket(self.clients.budget) if self.clients.budget else None
-        self.breaker = CircuitBreaker(self.clients.breaker) if self.clients.breaker else None
-        self.server = Server(self)
-        self.network = Network(self)
+        self.bucket = BudgetState(self.clients.budget) if self.clients.budget else None
+        self.breaker = BreakerState(self.clients.breaker) if self.clients.breaker else None
+        self.server = QueueServer(self)
+        self.network = Link(self)
 
 
-class Server:
+class QueueServer:
     """Workers behind one queue."""
 
     def __init__(self, world: World):
         self.world, self.env, self.service = world, world.env, world.service
         self.rng = random.Random(2 * world.seed + 1)
-        self.queue: list[Attempt] = []
+        self.queue: list[Try] = []
         self.active = 0
         self.paused = False
         self.codel = CoDelState(self.service.queue) if isinstance(self.service.queue, CoDel) else None
@@ -74,7 +74,7 @@ class Server:
         if self.pause:
             self.env.process(self.stand_still())
 
-    def receive(self, attempt: Attempt) -> None:
+    def receive(self, attempt: Try) -> None:
         attempt.arrived = self.env.now
         limit = getattr(self.service.queue, "limit", None)
         busy = self.paused or self.active >= self.service.workers
@@ -102,7 +102,7 @@ class Server:
             length *= trigger.factor
         return length
 
-    def drops(self, attempt: Attempt, length: float) -> bool:
+    def drops(self, attempt: Try, length: float) -> bool:
         deadline = attempt.sent + self.world.clients.timeout
         if self.service.drop == "expired" and self.env.now >= deadline:
             return True
@@ -110,7 +110,7 @@ class Server:
             return True
         return self.codel is not None and self.codel.drops(self.env.now, self.env.now - attempt.arrived)
 
-    def work(self, attempt: Attempt, length: float) -> Process:
+    def work(self, attempt: Try, length: float) -> Process:
         attempt.started = self.env.now
         if self.service.times == "exponential":
             length = self.rng.expovariate(1 / length)
@@ -123,7 +123,7 @@ class Server:
         attempt.answer.succeed(True)
         self.start_work()
 
-    def refuse(self, attempt: Attempt) -> None:
+    def refuse(self, attempt: Try) -> None:
         attempt.ended = self.env.now
         attempt.fate = DROPPED if attempt.client_left else SHED
         attempt.answer.succeed(False)
@@ -137,17 +137,17 @@ class Server:
         self.start_work()
 
 
-class Network:
+class Link:
     """Delivers at once, except in an outage: then it keeps everything and delivers it when the line is back."""
 
     def __init__(self, world: World):
         self.world = world
-        self.kept: list[Attempt] = []
+        self.kept: list[Try] = []
         self.outage = world.trigger if world.trigger and world.trigger.kind == "outage" else None
         if self.outage:
             world.env.process(self.reconnect())
 
-    def carry(self, attempt: Attempt) -> None:
+    def carry(self, attempt: Try) -> None:
         if self.outage and self.outage.start <= self.world.env.now < self.outage.stop:
             self.kept.append(attempt)
         else:
@@ -169,7 +169,7 @@ def ask(world: World) -> Process:
         world.bucket.credit()
     number, waited = 0, 0.0
     while world.breaker is None or world.breaker.allows(env.now):
-        attempt = Attempt(request, number, env.now, env.event())
+        attempt = Try(request, number, env.now, env.event())
         world.attempts.append(attempt)
         world.network.carry(attempt)
         yield attempt.answer | env.timeout(clients.timeout)

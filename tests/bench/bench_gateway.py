@@ -112,7 +112,8 @@ def main():
         pin(engine.program.process.pid, 1)
         url = f"{engine.base_url}/chat/completions"
         direct = measured("direct", url, "none", "scripted", None, None)
-        models = [{"name": name, "served": "scripted", "base_url": engine.base_url, "prompt": 0.1, "answer": 0.4}
+        models = [{"name": name, "served": "scripted", "base_url": engine.base_url,
+                   "usd_per_million_input": 0.1, "usd_per_million_output": 0.4}
                   for name in ("small", "large")]
         with gateway.running(models, router={"kind": "keyword"}, rate={"per_second": 1e6, "burst": 1e6},
                              budgets={"request": 1.0, "user:*": HUGE, "team:*": HUGE, "global": HUGE}) as g:

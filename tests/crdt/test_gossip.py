@@ -8,14 +8,14 @@ import simpy
 
 from labkit.crdt import ORSWOT, assumptions, gossip
 from labkit.crdt.gossip import rumour, theory
-from labkit.crdt.network import Faults, Network, Partition, isolate
+from labkit.crdt.network import Faults, HostileNetwork, Isolation, isolate
 
 KINDS = ("GCounter", "PNCounter", "TwoPhaseSet", "ORSet", "ORSWOT", "LWWMap", "MVRegister", "Text")
 
 
 def carried(faults, count=200, seed=1):
     env, got = simpy.Environment(), []
-    network = Network(env, "AB", lambda source, target, payload: got.append((env.now, payload)), faults, seed)
+    network = HostileNetwork(env, "AB", lambda source, target, payload: got.append((env.now, payload)), faults, seed)
     for i in range(count):
         env.run(i + 1e-9)
         network.send("A", "B", i)
@@ -58,13 +58,13 @@ def test_faults_that_cannot_be():
                          ({"reorder": 1}, "Faults.reorder = 1"), ({"partitions": [(1, 2)]}, "Faults.partitions")):
         with pytest.raises(ValueError, match=message):
             Faults(**bad)
-    with pytest.raises(ValueError, match="Partition.stop = 1: must be a number >= 3"):
-        Partition(3, 1, frozenset("A"))
+    with pytest.raises(ValueError, match="Isolation.stop = 1: must be a number >= 3"):
+        Isolation(3, 1, frozenset("A"))
     env = simpy.Environment()
-    with pytest.raises(ValueError, match="Partition.group = 'Z': unknown replica; must be one of 'A', 'B'"):
-        Network(env, "AB", print, Faults(partitions=(isolate(0, 1, "Z"),)))
-    with pytest.raises(ValueError, match="Network.send: target = 'Q': unknown replica"):
-        Network(env, "AB", print).send("A", "Q", 1)
+    with pytest.raises(ValueError, match="Isolation.group = 'Z': unknown replica; must be one of 'A', 'B'"):
+        HostileNetwork(env, "AB", print, Faults(partitions=(isolate(0, 1, "Z"),)))
+    with pytest.raises(ValueError, match="HostileNetwork.send: target = 'Q': unknown replica"):
+        HostileNetwork(env, "AB", print).send("A", "Q", 1)
 
 
 # ------------------------------------------------------------------------------------------------ assumptions
@@ -202,7 +202,7 @@ def test_kinds_in_any_spelling_and_errors_by_name():
                          ({"operations": -1}, "operations = -1"), ({"merge_probability": 2}, "merge_probability = 2"),
                          ({"delay": -1}, "delay = -1"), ({"mode": "shout"}, "mode = 'shout': must be one of 'push'"),
                          ({"partition": 5}, "partition = 5: must be .start, stop. or"), ({"fanout": 4}, "fanout = 4"),
-                         ({"partition": (9, 3)}, "Partition.stop = 3"), ({"partition": (1, 3, "Z")}, "'Z'")):
+                         ({"partition": (9, 3)}, "Isolation.stop = 3"), ({"partition": (1, 3, "Z")}, "'Z'")):
         with pytest.raises(ValueError, match=message):
             gossip.simulate(**({"kind": "GCounter"} | bad))
 

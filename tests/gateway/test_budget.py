@@ -17,6 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from labkit.consistency.real.postgres_standby import binaries
 from labkit.gateway.budget import Ledger, LedgerError, attack, designs, dollars, price, reconcile, store
+from labkit.gateway.config import ModelConfig
+from labkit.gateway.upstream import Usage
 from labkit.loopback import Program, folder, free_port
 
 DAY = 86_400.0
@@ -384,10 +386,10 @@ def test_sweeping_looks_at_open_holds_only():
     assert "hold_open" in str(plan)
 
 
-# ------------------------------------------------------------------------------------------------- Postgres
+# ------------------------------------------------------------------------------------------------- PostgreSQL
 @pytest.fixture(scope="module")
 def database():
-    """A Postgres of our own."""
+    """A PostgreSQL of our own."""
     pytest.importorskip("psycopg", reason='pip install "psycopg[binary]"')
     programs = binaries()
     if programs is None:
@@ -431,3 +433,20 @@ def test_a_ledger_in_postgres_keeps_the_same_promises(database):
     assert book.reserve("ada", "other", 1).action == "allow"
     with pytest.raises(LedgerError, match="the ledger's database does not answer"):
         Ledger("postgresql://postgres@127.0.0.1:1/postgres")
+
+
+def test_tokens_from_the_cache_have_their_own_price():
+    assert price(1000, 0, 0.5, 0, cached_tokens=800, usd_per_million_cached_input=0.05) == 140
+    assert price(1000, 0, 0.5, 0, cached_tokens=800) == price(1000, 0, 0.5, 0)
+    with pytest.raises(ValueError, match="cached_tokens = 11: must be a whole number >= 0 and <= 10"):
+        price(10, 0, 1, 1, cached_tokens=11)
+
+
+@pytest.mark.parametrize("cached, counted", [(800, 800), (2000, 1000), (-5, 0), ("many", 0), (None, 0)])
+def test_what_an_engine_says_of_its_cache_is_charged_within_reason(cached, counted):
+    model = ModelConfig("m", "s", "http://127.0.0.1:1/v1", 0.5, 1.0, 0.05)
+    usage = Usage(model, 4000, 10)
+    usage.take({"prompt_tokens": 1000, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": cached}})
+    assert usage.cached == counted and usage.cost == price(1000, 2, 0.5, 1.0, counted, 0.05) <= usage.worst
+    dear = Usage(ModelConfig("m", "s", "http://127.0.0.1:1/v1", 0.5, 1.0, 5.0), 4000, 10)
+    assert dear.worst == price(4000, 10, 5.0, 1.0)

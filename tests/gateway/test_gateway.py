@@ -29,7 +29,7 @@ from labkit.wire import chat
 
 pytestmark = pytest.mark.live
 
-FAST = {"attempts": 3, "wait": 0.01, "most": 0.02, "jitter": 0.0}
+FAST = {"attempts": 3, "wait": 0.01, "max_wait": 0.02, "jitter": 0.0}
 PATIENT = {"on": False}
 CALLERS = (("ada", "eng"), ("bob", "ops"))
 
@@ -41,8 +41,8 @@ def engine():
 
 
 def models(engine, names=("small", "large"), **more):
-    return [{"name": name, "served": "scripted", "base_url": engine.base_url, "prompt": 0.1 * (i + 1),
-             "answer": 0.4 * (i + 1), "max_tokens": 64, **more} for i, name in enumerate(names)]
+    return [{"name": name, "served": "scripted", "base_url": engine.base_url, "usd_per_million_input": 0.1 * (i + 1),
+             "usd_per_million_output": 0.4 * (i + 1), "max_tokens": 64, **more} for i, name in enumerate(names)]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from labkit.gateway.keys import KeyRefused, Keys
 from labkit.gateway.telemetry.audit import Audit, verify
 from labkit.gateway.telemetry.redact import CLASSES, find, luhn, mod97, redact
 
-ONE = '[[models]]\nname = "small"\nserved = "s"\nbase_url = "http://127.0.0.1:1/v1"\nprompt = 0.1\nanswer = 0.4\n'
+ONE = ('[[models]]\nname = "small"\nserved = "s"\nbase_url = "http://127.0.0.1:1/v1"\n'
+       'usd_per_million_input = 0.1\nusd_per_million_output = 0.4\n')
 
 
 # ------------------------------------------------------------------------------------------------ configuration
@@ -29,14 +30,14 @@ def test_every_error_is_listed_at_once():
     with pytest.raises(ConfigError) as refused:
         parse('nonsense = 1\nhold_seconds = 10\n[server]\nport = "80"\nhots = "x"\n[router]\nkind = "magic"\n'
               '[budgets]\nglobal = {week = 1}\n"user:" = {day = 1}\nrequest = -1\n[timeouts]\nrequest = 0\n'
-              '[[models]]\nname = "auto"\nserved = "s"\nbase_url = "ftp://x"\nprompt = -1\n' + ONE + ONE)
+              '[[models]]\nname = "auto"\nserved = "s"\nbase_url = "ftp://x"\nusd_per_million_input = -1\n' + ONE + ONE)
     assert refused.value.errors == [
         "server.hots: unknown; there is host, port, max_body_bytes, drain_seconds",
         "server.port = '80': must be a whole number >= 0",
         "router.kind = 'magic': must be one of 'keyword', 'length', 'learned', 'cascade'",
         "timeouts.request = 0: must be a number > 0",
-        "models[0].prompt = -1: must be a number >= 0",
-        "models[0].answer: must be given",
+        "models[0].usd_per_million_input = -1: must be a number >= 0",
+        "models[0].usd_per_million_output: must be given",
         "models: the name 'small' is there twice",
         "budgets: period = 'week': must be one of 'day', 'month'",
         "budgets: scope = 'user:': must be 'global', 'request', 'user:NAME', 'team:NAME', 'user:*' or 'team:*'",

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.live
 
 @pytest.fixture(scope="module")
 def shop(real):
-    model = {"name": "small", "served": real.model, "base_url": real.base_url, "prompt": 0.1, "answer": 0.4,
+    model = {"name": "small", "served": real.model, "base_url": real.base_url,
+             "usd_per_million_input": 0.1, "usd_per_million_output": 0.4,
              "max_tokens": 256}
     with gateway.running([model], tracing={"to": "local"}) as found:
         yield found

@@ -19,13 +19,13 @@ from labkit.gateway.resilience import (
     Once,
     Overloaded,
     Retry,
-    RetryBudget,
+    RetryThrottle,
     Reused,
     TokenBucket,
     safe_queue_limit,
 )
 from labkit.metastability import theory
-from labkit.metastability.model import Clients, Service
+from labkit.metastability.model import Clients, Gateway
 
 
 class Clock:
@@ -211,7 +211,7 @@ def test_a_bucket_fills_with_time_says_when_to_come_back_and_ignores_a_clock_set
 
 
 def test_one_caller_cannot_use_up_the_share_of_another_nor_the_memory():
-    buckets = Buckets(rate=1e-9, burst=2, most=3)
+    buckets = Buckets(rate=1e-9, burst=2, max_keys=3)
     assert [buckets.take("loud") == 0 for _ in range(3)] == [True, True, False]
     assert buckets.take("quiet") == 0
     for i in range(1000):
@@ -220,7 +220,7 @@ def test_one_caller_cannot_use_up_the_share_of_another_nor_the_memory():
 
 
 def test_the_queue_bound_is_that_of_part_1():
-    service, clients = Service(0.5, 0.01, 50), Clients(timeout=3, retries=3)
+    service, clients = Gateway(0.5, 0.01, 50), Clients(timeout=3, retries=3)
     assert safe_queue_limit(theory.saturated_throughput(service), 3, theory.service_time_when_full(service)) == \
         theory.safe_queue_limit(service, clients) == 100
 
@@ -348,7 +348,7 @@ def attempts(failures, retry=None, deadline=60.0, budget=None, error=Down):
 
     async def run():
         nonlocal made
-        policy = retry or Retry(attempts=3, wait=0.0, most=0.0, jitter=0.0)
+        policy = retry or Retry(attempts=3, wait=0.0, max_wait=0.0, jitter=0.0)
         async for attempt in policy.context(Deadline(deadline), budget, lambda e: isinstance(e, Down)):
             with attempt:
                 made += 1
@@ -367,14 +367,14 @@ def test_retries_end_with_the_attempts_the_budget_or_the_deadline_and_never_try_
     assert attempts(2) == ("ok", 3)
     assert attempts(9) == ("Down", 3)
     assert attempts(9, error=KeyError) == ("KeyError", 1)
-    assert attempts(9, budget=RetryBudget(0.1, 0)) == ("Down", 1)
+    assert attempts(9, budget=RetryThrottle(0.1, 0)) == ("Down", 1)
     begun = time.monotonic()
-    assert attempts(9, Retry(attempts=50, wait=0.05, most=0.05, jitter=0), deadline=0.2)[0] == "Down"
+    assert attempts(9, Retry(attempts=50, wait=0.05, max_wait=0.05, jitter=0), deadline=0.2)[0] == "Down"
     assert time.monotonic() - begun < 5
 
 
 def test_when_everything_fails_a_budget_of_a_tenth_adds_a_tenth_of_load():
-    budget = RetryBudget(ratio=0.1, capacity=10)
+    budget = RetryThrottle(ratio=0.1, capacity=10)
     retries = 0
     for _ in range(1000):
         budget.earn()
@@ -398,21 +398,21 @@ def test_a_deadline_counts_down_and_says_where_it_passed():
 # ---------------------------------------------------------------------------------------------------- memory
 def test_answers_are_kept_for_a_while_and_up_to_a_number():
     clock = Clock()
-    answers = Answers(most=2, ttl=10, clock=clock)
+    answers = Answers(max_entries=2, ttl=10, clock=clock)
     for name in "abc":
         answers.put(name, name.upper())
     clock.now += 4
     assert answers.get("a") is None and answers.get("c") == (4, "C") and len(answers) == 2
     clock.now += 7
     assert answers.get("c") is None
-    nothing = Answers(most=0)
+    nothing = Answers(max_entries=0)
     nothing.put("a", "A")
     assert nothing.get("a") is None
 
 
 def test_a_key_is_answered_once_and_never_for_another_request():
     clock = Clock()
-    once = Once(most=2, ttl=10, clock=clock)
+    once = Once(max_entries=2, ttl=10, clock=clock)
     assert once.begin("k", "body") is None
     with pytest.raises(InFlight):
         once.begin("k", "body")
@@ -439,9 +439,9 @@ def test_a_key_is_answered_once_and_never_for_another_request():
     (lambda: Buckets(1, -1), "burst = -1: must be a number > 0"),
     (lambda: Admission(0, 1), "running = 0: must be a whole number >= 1"),
     (lambda: Retry(attempts=0), "Retry.attempts = 0: must be a whole number >= 1"),
-    (lambda: RetryBudget(-1), "ratio = -1: must be a number >= 0"),
+    (lambda: RetryThrottle(-1), "ratio = -1: must be a number >= 0"),
     (lambda: Deadline(0), "seconds = 0: must be a number > 0"),
-    (lambda: Once(0), "most = 0: must be a whole number >= 1"),
+    (lambda: Once(0), "max_entries = 0: must be a whole number >= 1"),
     (lambda: Answers(ttl=0), "ttl = 0: must be a number > 0"),
 ])
 def test_bad_input_names_field_value_and_range(make, message):

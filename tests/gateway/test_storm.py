@@ -20,7 +20,8 @@ def sick(own_cache, monkeypatch):
 
 @pytest.mark.parametrize("built", ["as usual", "as shipped"])
 def test_a_retry_storm(sick, built):
-    model = {"name": "small", "served": sick.model, "base_url": sick.base_url, "prompt": 0.1, "answer": 0.4}
+    model = {"name": "small", "served": sick.model, "base_url": sick.base_url,
+             "usd_per_million_input": 0.1, "usd_per_million_output": 0.4}
     tables = {**storm.NAIVE, "timeouts": {"attempt": 2.0, "cancel": False}} if built == "as usual" else {}
     with gateway.running([model], **tables) as g:
         found = storm.run(g.base_url, SPIKE, g.key)

@@ -5,7 +5,7 @@ import time
 import langfuse
 import pytest
 
-from labkit.gateway.telemetry import LocalReceiver, Step, Trace, Tracer
+from labkit.gateway.telemetry import LocalReceiver, Span, Trace, Tracer
 from labkit.gateway.telemetry.receiver import environment
 
 
@@ -14,8 +14,8 @@ def trace(i=0, **more):
     return Trace(**{"request": f"r{i}", "user": "ada", "team": "eng", "tier": "small", "model": "m", "outcome": "ok",
                     "start": now, "end": now + 2, "first_token": now + 0.5, "prompt": "hello", "answer": "there",
                     "usage": {"input": 3, "output": 4}, "cost": 0.001,
-                    "steps": [Step("queue", now, now + 0.25),
-                              Step("attempt 1", now + 0.25, now + 2, "generation", "m")]} | more)
+                    "steps": [Span("queue", now, now + 0.25),
+                              Span("attempt 1", now + 0.25, now + 2, "generation", "m")]} | more)
 
 
 def test_prompts_tokens_and_cost_by_user_team_and_tier_come_back():
@@ -56,8 +56,8 @@ def test_a_failed_request_is_an_error_and_a_cancelled_one_a_warning():
     with LocalReceiver() as receiver:
         tracer = Tracer(receiver.environment)
         now = 1_795_000_000.0
-        tracer.record(trace(outcome="cancelled", steps=[Step("a", now, now + 1, "generation", "m", "cancelled")]))
-        tracer.record(trace(outcome="upstream_error", steps=[Step("a", now, now + 1, "generation", "m", "timeout")]))
+        tracer.record(trace(outcome="cancelled", steps=[Span("a", now, now + 1, "generation", "m", "cancelled")]))
+        tracer.record(trace(outcome="upstream_error", steps=[Span("a", now, now + 1, "generation", "m", "timeout")]))
         tracer.flush()
         assert sorted(receiver.query("SELECT level, message FROM generation").values.tolist()) == [
             ["ERROR", "timeout"], ["WARNING", "cancelled"]]
@@ -69,7 +69,7 @@ def test_a_server_that_refuses_or_hangs_delays_nobody_and_every_trace_is_counted
     with LocalReceiver() as receiver:
         receiver.fault = fault
         counted = []
-        tracer = Tracer(receiver.environment, most=50, count=counted.append)
+        tracer = Tracer(receiver.environment, max_waiting=50, count=counted.append)
         slowest = 0.0
         for i in range(300):
             begun = time.perf_counter()

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit.metastability.model import Backoff, Breaker, CoDel, RetryBudget
-from labkit.metastability.policies import CircuitBreaker, CoDelState, TokenBucket, delay
+from labkit.metastability.policies import BreakerState, BudgetState, CoDelState, delay
 
 
 def test_breaker_opens_lets_one_probe_through_and_closes():
-    breaker = CircuitBreaker(Breaker(0.5, window=1, open_for=5))
+    breaker = BreakerState(Breaker(0.5, window=1, open_for=5))
     for i in range(10):
         assert breaker.allows(i / 100)
         breaker.record(i / 100, ok=False)
@@ -25,7 +25,7 @@ def test_breaker_opens_lets_one_probe_through_and_closes():
 
 
 def test_breaker_forgets_what_left_the_window():
-    breaker = CircuitBreaker(Breaker(0.5, window=1, open_for=5))
+    breaker = BreakerState(Breaker(0.5, window=1, open_for=5))
     for _ in range(9):
         breaker.record(0.0, ok=False)
     breaker.record(2.0, ok=False)
@@ -43,7 +43,7 @@ def test_codel_waits_an_interval_and_then_drops_ever_more_often():
 
 @given(ratio=st.floats(0.01, 1), capacity=st.integers(1, 50), steps=st.lists(st.booleans(), max_size=300))
 def test_a_budget_never_allows_more_than_bucket_and_credits(ratio, capacity, steps):
-    bucket = TokenBucket(RetryBudget(ratio, capacity))
+    bucket = BudgetState(RetryBudget(ratio, capacity))
     spent = credits = 0
     for spend in steps:
         if spend:

@@ -20,7 +20,7 @@ from typing import Any
 from labkit import ranges
 from labkit.consistency.history import Operation
 from labkit.consistency.real.etcd_client import PATIENCE, Client, Notebook, Unavailable
-from labkit.consistency.real.programs import System
+from labkit.consistency.real.programs import RealSystem
 from labkit.loopback import Program, Proxy, folder, free_port
 
 HEARTBEAT, ELECTION = 50, 500       # ms
@@ -55,7 +55,7 @@ def binary() -> Path | None:
     return None
 
 
-class Etcd(System):
+class Etcd(RealSystem):
     """A cluster of real nodes, as a context manager. Nodes are numbered from 0; `link_delay` is one way, ms.
 
     `history` collects what every client saw, times in ms since the start. `label` says what the numbers are from.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import ranges
-from labkit.consistency.real.programs import Shell, System
+from labkit.consistency.real.programs import RealSystem, Shell
 from labkit.loopback import Program, Proxy, folder, free_port
 
 LEVELS = ("off", "local", "remote_write", "on", "remote_apply")
@@ -28,7 +28,7 @@ def binaries() -> Path | None:
     return Path(packaged[-1]).parent if packaged and shutil.which("psql") else None
 
 
-class Postgres(System):
+class Postgres(RealSystem):
     """Primary and standby, as a context manager; `link_delay` is one way between them, ms."""
 
     def __init__(self, programs: Path, link_delay: float = 25.0):

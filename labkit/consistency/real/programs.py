@@ -35,7 +35,7 @@ class Shell:
         self.process.communicate()
 
 
-class System:
+class RealSystem:
     """What all systems here are: a context manager that starts programs and ends them, also after half a start.
 
     label: what it is, with its version. recorded: False, since it is real.

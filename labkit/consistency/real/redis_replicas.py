@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import ranges
-from labkit.consistency.real.programs import Shell, System
+from labkit.consistency.real.programs import RealSystem, Shell
 from labkit.loopback import Program, Proxy, folder, free_port
 
 
@@ -20,7 +20,7 @@ def binary() -> Path | None:
     return Path(found) if found and shutil.which("redis-cli") else None
 
 
-class Redis(System):
+class Redis(RealSystem):
     """Primary and replicas, as a context manager; `link_delay` is one way from the primary, ms."""
 
     def __init__(self, program: Path, link_delay: float = 25.0):

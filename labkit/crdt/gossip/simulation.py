@@ -13,7 +13,7 @@ import simpy
 from labkit import ranges
 from labkit.crdt.counters import GCounter, PNCounter
 from labkit.crdt.gossip.theory import MODES
-from labkit.crdt.network import Faults, Network, Partition, Sent, isolate, later
+from labkit.crdt.network import Faults, HostileNetwork, Isolation, Sent, isolate, later
 from labkit.crdt.registers import LWWMap, MVRegister
 from labkit.crdt.sets import ORSWOT, ORSet, TwoPhaseSet
 from labkit.crdt.state import Replicated
@@ -90,13 +90,13 @@ class GossipRun:
         end = "never equal" if self.converged_at is None else \
             f"equal {self.converged_at - self.last_operation:.1f} s after the last operation"
         lost = f", {len(self.lost_writes)} writes lost unseen" if self.kind == "LWWMap" else ""
-        most = max((count for _, count in self.divergence), default=1)
-        return (f"{self.kind}: {end}; at most {most} different states; {self.failed_operations} operations failed; "
+        peak = max((count for _, count in self.divergence), default=1)
+        return (f"{self.kind}: {end}; at most {peak} different states; {self.failed_operations} operations failed; "
                 f"{len(self.messages)} messages, {self.bytes_sent / 1000:.1f} kB{lost}")
 
 
 def simulate(kind: str | type[Replicated], replicas: int = 4, operations: int = 30, merge_probability: float = 0.3,
-             delay: float = 0.5, partition: Partition | Sequence[Any] | None = None, seed: int = 0, mode: str = "push",
+             delay: float = 0.5, partition: Isolation | Sequence[Any] | None = None, seed: int = 0, mode: str = "push",
              *, fanout: int = 1, skew: float = 0.0, horizon: float = math.inf) -> GossipRun:
     """One operation a second at a random replica; each second each replica gossips with chance `merge_probability`.
 
@@ -135,10 +135,10 @@ def _kind(kind: str | type[Replicated]) -> type[Replicated]:
     return plain[spelled]
 
 
-def _cut(partition: Any, names: list[str]) -> tuple[Partition, ...]:
+def _cut(partition: Any, names: list[str]) -> tuple[Isolation, ...]:
     if partition is None:
         return ()
-    if isinstance(partition, Partition):
+    if isinstance(partition, Isolation):
         return (partition,)
     parts = tuple(partition) if isinstance(partition, Collection) and not isinstance(partition, str) else ()
     if len(parts) not in (2, 3):
@@ -150,7 +150,7 @@ class _Gossip:
     def __init__(self, cls: type[Replicated], names: list[str], operations: int, p: float, faults: Faults, mode: str,
                  fanout: int, skew: float, seed: int):
         self.env = simpy.Environment()
-        self.network = Network(self.env, names, self.receive, faults, seed)
+        self.network = HostileNetwork(self.env, names, self.receive, faults, seed)
         self.replicas: dict[Any, Replicated] = {name: cls(name) for name in names}
         self.seen = dict.fromkeys(names, 0)
         self.p, self.mode, self.fanout = p, mode, fanout

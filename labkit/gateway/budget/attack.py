@@ -73,7 +73,7 @@ class Outcome:
 class _Caller:
     at: float
     costs: tuple[int, ...]      # of each attempt, billed whatever happens
-    most: int
+    max_cost: int
     seconds: float
     cancelled: bool
     crashed: bool
@@ -92,8 +92,8 @@ def _caller(crowd: Crowd, rng: random.Random, at: float) -> _Caller:
     cancelled, crashed = rng.random() < crowd.cancels, rng.random() < crowd.crashes
     last = int(answer * rng.random()) if cancelled else answer
     costs = [price(prompt, answer, PROMPT, ANSWER)] * failed + [price(prompt, last, PROMPT, ANSWER)]
-    most = price(prompt, crowd.max_tokens, PROMPT, ANSWER)
-    return _Caller(at, tuple(costs), most, rng.uniform(2, 20), cancelled, crashed)
+    max_cost = price(prompt, crowd.max_tokens, PROMPT, ANSWER)
+    return _Caller(at, tuple(costs), max_cost, rng.uniform(2, 20), cancelled, crashed)
 
 
 def attack(design: Callable[[int], Design], crowd: Crowd = Crowd(), cap: int = CAP, seed: int = 0) -> Outcome:
@@ -129,7 +129,7 @@ class _Run:
         heapq.heappush(self.events, (when, self.count, event))
 
     def arrive(self, caller: _Caller, now: float) -> None:
-        ticket = self.budget.admit(caller.most * self.budget.attempts, now)
+        ticket = self.budget.admit(caller.max_cost * self.budget.attempts, now)
         if ticket is None:
             self.rejected += 1
             return
@@ -149,7 +149,7 @@ class _Run:
         def done(now: float) -> None:
             self.end(caller, ticket, cost, now)
             if number + 1 < len(caller.costs) and not caller.crashed:
-                again = self.budget.admit(caller.most, now)
+                again = self.budget.admit(caller.max_cost, now)
                 if again is not None:
                     self.attempt(caller, number + 1, again, now)
 

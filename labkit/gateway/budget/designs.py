@@ -30,8 +30,8 @@ class Design(Protocol):
     @property
     def held(self) -> int: ...
 
-    def admit(self, most: int, now: float) -> Any:
-        """May an attempt that costs `most` at most start? A ticket, or None."""
+    def admit(self, max_cost: int, now: float) -> Any:
+        """May an attempt that costs `max_cost` at most start? A ticket, or None."""
 
     def settle(self, ticket: Any, actual: int, finished: bool, now: float) -> None:
         """The attempt cost `actual`; `finished` is False if the client hung up or the engine failed."""
@@ -49,8 +49,8 @@ class Counter:
 class RecordAfter(Counter):
     """The essay's enforcer: over budget means a cheaper model, and the spend is written down after a success."""
 
-    def admit(self, most: int, now: float) -> Any:
-        return most                                     # "downgrade" still runs
+    def admit(self, max_cost: int, now: float) -> Any:
+        return max_cost                                     # "downgrade" still runs
 
     def settle(self, ticket: Any, actual: int, finished: bool, now: float) -> None:
         if finished:
@@ -60,25 +60,25 @@ class RecordAfter(Counter):
 class PostHoc(RecordAfter):
     """Stop once the money is gone: LiteLLM before 1.84 (2026), Envoy AI Gateway today."""
 
-    def admit(self, most: int, now: float) -> Any:
-        return most if self.spent < self.cap else None
+    def admit(self, max_cost: int, now: float) -> Any:
+        return max_cost if self.spent < self.cap else None
 
 
 class CheckThenAct(RecordAfter):
     """Stop if the estimate does not fit; between the look and the record everybody else looks too."""
 
-    def admit(self, most: int, now: float) -> Any:
-        return most if self.spent + most <= self.cap else None
+    def admit(self, max_cost: int, now: float) -> Any:
+        return max_cost if self.spent + max_cost <= self.cap else None
 
 
 class ReserveRelease(Counter):
     """Hold the estimate first. Whoever fails or hangs up gets the money back, although the engine worked for it."""
 
-    def admit(self, most: int, now: float) -> Any:
-        if self.spent + self.held + most > self.cap:
+    def admit(self, max_cost: int, now: float) -> Any:
+        if self.spent + self.held + max_cost > self.cap:
             return None
-        self.held += most
-        return most
+        self.held += max_cost
+        return max_cost
 
     def settle(self, ticket: Any, actual: int, finished: bool, now: float) -> None:
         self.held -= ticket
@@ -102,29 +102,29 @@ class ReserveAll(Counter):
         super().__init__(cap)
         self.holds: dict[int, tuple[int, float]] = {}
 
-    def admit(self, most: int, now: float) -> Any:
+    def admit(self, max_cost: int, now: float) -> Any:
         self.sweep(now)
-        if self.spent + self.held + most > self.cap:
+        if self.spent + self.held + max_cost > self.cap:
             return None
         number = len(self.holds)
-        self.holds[number] = (most, now + TTL)
-        self.held += most
+        self.holds[number] = (max_cost, now + TTL)
+        self.held += max_cost
         return number
 
     def settle(self, ticket: Any, actual: int, finished: bool, now: float) -> None:
-        most, _ = self.holds[ticket]
-        if most:
+        max_cost, _ = self.holds[ticket]
+        if max_cost:
             self.holds[ticket] = (0, 0)
-            self.held -= most
+            self.held -= max_cost
             self.spent += actual
 
     def sweep(self, now: float) -> None:
         """Holds past their time are charged in full."""
-        for number, (most, expires) in self.holds.items():
-            if most and expires <= now:
+        for number, (max_cost, expires) in self.holds.items():
+            if max_cost and expires <= now:
                 self.holds[number] = (0, 0)
-                self.held -= most
-                self.spent += most
+                self.held -= max_cost
+                self.spent += max_cost
 
 
 class WithLedger:
@@ -137,9 +137,9 @@ class WithLedger:
         self.ledger = Ledger(":memory:", ttl=TTL, clock=lambda: self.now)
         self.ledger.limit("global", "day", cap)
 
-    def admit(self, most: int, now: float) -> Any:
+    def admit(self, max_cost: int, now: float) -> Any:
         self.now = now
-        return self.ledger.reserve("u", "t", most).hold or None
+        return self.ledger.reserve("u", "t", max_cost).hold or None
 
     def settle(self, ticket: Any, actual: int, finished: bool, now: float) -> None:
         self.now = now

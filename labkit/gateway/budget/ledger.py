@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from labkit import ranges
-from labkit.gateway.budget.store import LedgerError, Store, store
+from labkit.gateway.budget.store import LedgerError, LedgerStore, store
 
 __all__ = ["Account", "BudgetWarning", "Decision", "Ledger", "LedgerError", "dollars", "price"]
 
@@ -33,16 +33,27 @@ def dollars(micro: float) -> str:
     return f"${amount:,.2f}" if abs(amount) >= 0.1 or not micro else f"${amount:.6f}".rstrip("0")
 
 
-def price(prompt_tokens: int, answer_tokens: int, prompt: float, answer: float) -> int:
-    """Cost in whole micro-dollars, rounded up. prompt, answer: dollars per million tokens of each, >= 0.
+def price(input_tokens: int, output_tokens: int, usd_per_million_input: float, usd_per_million_output: float,
+          cached_tokens: int = 0, usd_per_million_cached_input: float | None = None) -> int:
+    """Cost in whole micro-dollars, rounded up.
 
-    >>> price(1000, 500, 0.10, 0.40)
-    300
+    input_tokens: of the prompt, those found in a cache included.
+    output_tokens: of the answer.
+    usd_per_million_input, usd_per_million_output: dollars per million tokens, >= 0.
+    cached_tokens: of the input, 0 to input_tokens.
+    usd_per_million_cached_input: dollars per million of those; None: as the other input.
+
+    >>> price(1000, 500, 0.10, 0.40), price(1000, 500, 0.10, 0.40, 800, 0.01)
+    (300, 228)
     """
-    ranges.number("prompt", prompt, 0)
-    ranges.number("answer", answer, 0)
+    ranges.number("usd_per_million_input", usd_per_million_input, 0)
+    ranges.number("usd_per_million_output", usd_per_million_output, 0)
+    ranges.whole("cached_tokens", cached_tokens, 0, input_tokens)
+    cached = usd_per_million_input if usd_per_million_cached_input is None else usd_per_million_cached_input
+    ranges.number("usd_per_million_cached_input", cached, 0)
     # $1 per million tokens is one micro-dollar a token
-    return math.ceil(round(prompt_tokens * prompt + answer_tokens * answer, 6))
+    return math.ceil(round((input_tokens - cached_tokens) * usd_per_million_input + cached_tokens * cached
+                           + output_tokens * usd_per_million_output, 6))
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Decision:
 
 
 class Ledger:
-    """Budgets in a SQLite file (or in Postgres, by URL), safe for all threads and processes that open it.
+    """Budgets in a SQLite file (or in PostgreSQL, by URL), safe for all threads and processes that open it.
 
     place: a path, or postgresql://... ttl: seconds after which an unsettled hold is charged in full, > 0; more than
     the longest request takes. clock: seconds since 1970, UTC decides when a day ends. synchronous: see `store.SQLite`.
@@ -116,7 +127,7 @@ class Ledger:
         ranges.number("ttl", ttl, 0, above=True)
         ranges.one_of("synchronous", synchronous, ("OFF", "NORMAL", "FULL"))
         self.place, self.ttl, self.clock = str(place), ttl, clock
-        self.store: Store = store(place, synchronous)
+        self.store: LedgerStore = store(place, synchronous)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -179,9 +190,9 @@ class Ledger:
 
     def _hold(self, user: str, team: str, amount: int) -> tuple[str, tuple[BudgetWarning, ...]]:
         """Hold in all accounts; the reason if one of them has no room, and then nothing is held."""
-        most = self._cap("request", "request")
-        if most is not None and amount > most:
-            return f"request: one attempt may cost {dollars(most)} at most; this one may cost {dollars(amount)}", ()
+        cap = self._cap("request", "request")
+        if cap is not None and amount > cap:
+            return f"request: one attempt may cost {dollars(cap)} at most; this one may cost {dollars(amount)}", ()
         keys = self._keys(user, team)
         match, values = _match(keys)
         # the condition and the change are one statement: between looking and taking there is no gap to slip through

@@ -1,4 +1,4 @@
-"""Where a ledger lives: a SQLite file, or a Postgres database for several gateway hosts. The same SQL runs on both."""
+"""Where a ledger lives: a SQLite file, or PostgreSQL for several gateway hosts. The same SQL runs on both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LedgerError(RuntimeError):
     """The ledger cannot be read or written; nothing may be spent until it can."""
 
 
-class Store(Protocol):
+class LedgerStore(Protocol):
     """One connection: statements with `?` for values, in transactions that are whole or nothing."""
 
     def transaction(self) -> contextlib.AbstractContextManager[None]:
@@ -43,7 +43,7 @@ class Store(Protocol):
         """Let go of it."""
 
 
-class SQLite:
+class SQLiteStore:
     """A file, WAL mode: readers never wait, one writer at a time, over all threads and processes of one machine.
 
     A killed process loses nothing that was committed; `synchronous` FULL also survives a power cut, for one fsync a
@@ -90,7 +90,7 @@ class SQLite:
             self.db.close()
 
 
-class Postgres:
+class PostgresStore:
     """A database, for several gateway hosts. Needs psycopg (`pip install "labkit[platform]"`).
 
     One writer at a time here too, by an advisory lock: attempts that lock the same accounts in different orders would
@@ -103,7 +103,7 @@ class Postgres:
         try:
             import psycopg
         except ImportError:
-            raise LedgerError('a ledger in Postgres needs psycopg: pip install "psycopg[binary]"') from None
+            raise LedgerError('a ledger in PostgreSQL needs psycopg: pip install "psycopg[binary]"') from None
         self.lock, self.error = threading.RLock(), psycopg.Error
         self.connect = lambda: psycopg.connect(url, autocommit=True, connect_timeout=int(PATIENCE))
         try:
@@ -138,11 +138,11 @@ class Postgres:
             self.db.close()
 
 
-def store(place: str | Path, synchronous: str = "NORMAL") -> Store:
+def store(place: str | Path, synchronous: str = "NORMAL") -> LedgerStore:
     """The store at `place`: a path, or a URL that begins with postgresql://. LedgerError if it cannot be opened."""
     if str(place).startswith(("postgresql://", "postgres://")):
-        return Postgres(str(place))
+        return PostgresStore(str(place))
     try:
-        return SQLite(place, synchronous)
+        return SQLiteStore(place, synchronous)
     except sqlite3.Error as error:
         raise LedgerError(f"the ledger {place} cannot be opened: {error}") from error

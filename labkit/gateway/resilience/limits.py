@@ -45,14 +45,14 @@ class TokenBucket:
 
 
 class Buckets:
-    """A bucket for each key, so that one caller cannot use up the others' share. At most `most` keys are kept, those
-    used last: a stranger who makes up names does not fill the memory."""
+    """A bucket for each key, so that one caller cannot use up the others' share. At most `max_keys` keys are kept,
+    those used last: a stranger who makes up names does not fill the memory."""
 
-    def __init__(self, rate: float, burst: float, most: int = 10_000, clock: Callable[[], float] = time.monotonic):
-        ranges.whole("most", most, 1)
+    def __init__(self, rate: float, burst: float, max_keys: int = 10_000, clock: Callable[[], float] = time.monotonic):
+        ranges.whole("max_keys", max_keys, 1)
         self._new = lambda: TokenBucket(rate, burst, clock)
         self._new()                                     # refuses bad parameters now, not at the first request
-        self.most, self._lock = most, threading.Lock()
+        self.max_keys, self._lock = max_keys, threading.Lock()
         self._kept: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, key: str, tokens: float = 1.0) -> float:
@@ -61,7 +61,7 @@ class Buckets:
             bucket = self._kept.get(key)
             if bucket is None:
                 bucket = self._kept[key] = self._new()
-                if len(self._kept) > self.most:
+                if len(self._kept) > self.max_keys:
                     self._kept.popitem(last=False)
             else:
                 self._kept.move_to_end(key)
@@ -111,7 +111,7 @@ class Admission:
         ranges.whole("running", running, 1)
         ranges.whole("queue", queue, 0)
         ranges.number("standing", standing, 0, infinite=True)
-        self.most, self.limit, self.learns = running, float(running), learns
+        self.max_running, self.limit, self.learns = running, float(running), learns
         self.least = max(1.0, running / 4)              # somebody who hangs up all day must not lock out the others
         self.queue, self.standing, self.running = queue, standing, 0
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
@@ -139,7 +139,7 @@ class Admission:
 
     def _more(self) -> None:
         if self.learns and self.running >= int(self.limit):     # only a limit that was reached has been tested
-            self.limit = min(self.most, self.limit + 1 / self.limit)
+            self.limit = min(self.max_running, self.limit + 1 / self.limit)
 
     def _fewer(self, begun: float) -> None:
         if self.learns and begun > self._lowered:               # those of before are news of the same trouble

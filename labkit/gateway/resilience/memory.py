@@ -14,19 +14,19 @@ Value = TypeVar("Value")
 
 
 class Answers(Generic[Value]):
-    """The last `most` answers, for `ttl` seconds; used when no model can answer, and marked with their age."""
+    """The last `max_entries` answers, for `ttl` seconds; used when no model can answer, and marked with their age."""
 
-    def __init__(self, most: int = 1000, ttl: float = 3600.0, clock: Callable[[], float] = time.monotonic):
-        ranges.whole("most", most, 0)
+    def __init__(self, max_entries: int = 1000, ttl: float = 3600.0, clock: Callable[[], float] = time.monotonic):
+        ranges.whole("max_entries", max_entries, 0)
         ranges.number("ttl", ttl, 0, above=True)
-        self.most, self.ttl, self.clock = most, ttl, clock
+        self.max_entries, self.ttl, self.clock = max_entries, ttl, clock
         self._kept: OrderedDict[str, tuple[float, Value]] = OrderedDict()
 
     def put(self, key: str, answer: Value) -> None:
         """Remember a good answer."""
         self._kept[key] = (self.clock(), answer)
         self._kept.move_to_end(key)
-        while len(self._kept) > self.most:
+        while len(self._kept) > self.max_entries:
             self._kept.popitem(last=False)
 
     def get(self, key: str) -> tuple[float, Value] | None:
@@ -62,10 +62,10 @@ class Once(Generic[Value]):
     Source: draft-ietf-httpapi-idempotency-key-header-07, 2025, section 2.
     """
 
-    def __init__(self, most: int = 10_000, ttl: float = 86_400.0, clock: Callable[[], float] = time.monotonic):
-        ranges.whole("most", most, 1)
+    def __init__(self, max_entries: int = 10_000, ttl: float = 86_400.0, clock: Callable[[], float] = time.monotonic):
+        ranges.whole("max_entries", max_entries, 1)
         ranges.number("ttl", ttl, 0, above=True)
-        self.most, self.ttl, self.clock = most, ttl, clock
+        self.max_entries, self.ttl, self.clock = max_entries, ttl, clock
         self._kept: OrderedDict[str, _Entry[Value]] = OrderedDict()
 
     def begin(self, key: str, fingerprint: str) -> Value | None:
@@ -92,7 +92,7 @@ class Once(Generic[Value]):
 
     def _shrink(self) -> None:
         """Drop the oldest finished one; those in flight are never dropped."""
-        if len(self._kept) > self.most:
+        if len(self._kept) > self.max_entries:
             oldest = next((key for key, entry in self._kept.items() if entry.answer is not None), None)
             if oldest is not None:
                 del self._kept[oldest]

@@ -45,11 +45,11 @@ class Deadline:
             raise DeadlineExceeded(where, self.seconds, begun)
 
 
-class RetryBudget:
+class RetryThrottle:
     """Retries as a share of the requests: each request earns `ratio` of a retry, up to `capacity`; each retry takes 1.
 
     While all goes well a rare failure is always retried; when everything fails, retries add `ratio` to the load and no
-    more. Source: Finagle's RetryBudget (Twitter, 2016); the same law as `metastability.model.RetryBudget`, which the
+    more. Source: Finagle's RetryThrottle (Twitter, 2016); the same law as `metastability.model.RetryBudget`, which the
     simulator of part 1 spends in virtual time, here under a lock.
     """
 
@@ -75,20 +75,20 @@ class RetryBudget:
 
 @dataclass(frozen=True)
 class Retry:
-    """How to try again. attempts: in all, >= 1. wait, most: seconds before the first retry and at most, doubled in
+    """How to try again. attempts: in all, >= 1. wait, max_wait: seconds before the first retry and at most, doubled in
     between, plus up to `jitter` seconds at random."""
 
     attempts: int = 3
     wait: float = 0.1
-    most: float = 2.0
+    max_wait: float = 2.0
     jitter: float = 0.5
 
     def __post_init__(self) -> None:
         ranges.whole("Retry.attempts", self.attempts, 1)
-        for name in ("wait", "most", "jitter"):
+        for name in ("wait", "max_wait", "jitter"):
             ranges.number(f"Retry.{name}", getattr(self, name), 0)
 
-    def context(self, deadline: Deadline, budget: RetryBudget | None,
+    def context(self, deadline: Deadline, budget: RetryThrottle | None,
                 retryable: Callable[[Exception], bool]) -> AsyncIterator[stamina.Attempt]:
         """`async for attempt in retry.context(...): with attempt: ...`; the last failure is raised as it is.
 
@@ -98,4 +98,4 @@ class Retry:
             return retryable(error) and deadline.left > self.wait and (budget is None or budget.spend())
 
         return stamina.retry_context(on=worth_it, attempts=self.attempts, timeout=deadline.left or 1e-3,
-                                     wait_initial=self.wait, wait_max=self.most, wait_jitter=self.jitter)
+                                     wait_initial=self.wait, wait_max=self.max_wait, wait_jitter=self.jitter)

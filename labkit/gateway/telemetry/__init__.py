@@ -5,6 +5,6 @@ request wait.
 """
 
 from labkit.gateway.telemetry.receiver import LocalReceiver
-from labkit.gateway.telemetry.tracer import Step, Trace, Tracer
+from labkit.gateway.telemetry.tracer import Span, Trace, Tracer
 
-__all__ = ["LocalReceiver", "Step", "Trace", "Tracer"]
+__all__ = ["LocalReceiver", "Span", "Trace", "Tracer"]

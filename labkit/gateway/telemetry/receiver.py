@@ -93,7 +93,7 @@ class LocalReceiver:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class OtlpHandler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *_: Any) -> None:
@@ -114,7 +114,7 @@ class LocalReceiver:
                     self.end_headers()
                     self.wfile.write(answer)
 
-        return Handler
+        return OtlpHandler
 
     def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
         self.received += 1

@@ -22,7 +22,7 @@ TIMEOUT = 5                 # seconds for one request to the server
 
 
 @dataclass(frozen=True)
-class Step:
+class Span:
     """One part of a request. name, kind ("span" or "generation"), start and end in s since 1970, and what is known:
     model, message, level, metadata."""
 
@@ -53,26 +53,27 @@ class Trace:
     usage: dict[str, int] = field(default_factory=dict)
     cost: float = 0.0
     degraded: str = ""
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Span] = field(default_factory=list)
 
 
 class Tracer:
     """Sends traces to a Langfuse server with the Langfuse SDK.
 
-    environment: LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY; those of the process if None. most: how
-    many traces may wait; more are dropped. count: called with "sent" or "dropped" for each trace. ValueError without
-    the three variables.
+    environment: LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY; those of the process if None.
+    max_waiting: traces that may wait; more are dropped.
+    count: called with "sent" or "dropped" for each trace.
+    ValueError without the three variables.
     """
 
-    def __init__(self, environment: dict[str, str] | None = None, most: int = 1000,
+    def __init__(self, environment: dict[str, str] | None = None, max_waiting: int = 1000,
                  count: Callable[[str], None] = lambda result: None):
-        ranges.whole("most", most, 1)
+        ranges.whole("max_waiting", max_waiting, 1)
         variables = os.environ if environment is None else environment
         names = ("LANGFUSE_BASE_URL", "LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
         if missing := [name for name in names if not variables.get(name)]:
             raise ValueError(f"tracing: {', '.join(missing)} must be set")
         self.count, self.dropped, self.sent = count, 0, 0
-        self._waiting: queue.Queue[Trace | None] = queue.Queue(most)
+        self._waiting: queue.Queue[Trace | None] = queue.Queue(max_waiting)
         self._client, self._spans, self._exporter = _connect(*(variables[name] for name in names))
         self._thread = threading.Thread(target=self._work, name="tracer", daemon=True)
         self._thread.start()

@@ -116,7 +116,7 @@ def recovered(table: pd.DataFrame, spike: Spike, share: float = 0.9, over: int =
     return float(bad[-1] + 1) if bad[-1] + 1 < len(table) - end else float("inf")
 
 
-NAIVE = {"retry": {"attempts": 3, "wait": 0.0, "most": 0.0, "jitter": 0.0, "budget": -1}, "breaker": {"on": False},
+NAIVE = {"retry": {"attempts": 3, "wait": 0.0, "max_wait": 0.0, "jitter": 0.0, "budget": -1}, "breaker": {"on": False},
          "admission": {"running": 100_000, "queue": 100_000, "learns": False},
          "timeouts": {"attempt": 4.0, "cancel": False}, "rate": {"per_second": 1e6, "burst": 1e6}}
 """A gateway as it is often built: tries again whatever failed, as often as it is told, lets everybody in, and does not
