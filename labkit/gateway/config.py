@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit.gateway.budget.ledger import MICRO, _check_scope
+from labkit.gateway.budget.ledger import MICRO, check_scope
 
 
 class ConfigError(ValueError):
@@ -56,13 +56,17 @@ class Files:
 class ModelConfig:
     """One tier, from cheap to dear as listed.
 
-    name: what callers write. served: its name at the engine. base_url: ending in /v1. usd_per_million_input and
-    usd_per_million_output have no default: a price nobody knows must not be 0. usd_per_million_cached_input: of prompt
-    tokens the engine found in its prefix cache; without it they cost as much as the others. max_tokens: the most
-    a caller may ask for, and what one who does not ask gets. template: tokens its chat template may add to a prompt, a default system prompt
-    included. vllm: whether the engine understands vLLM's extras (usage with each piece of a stream, cache_salt).
+    name: what callers write. "auto" is taken.
+    served: its name at the engine.
+    base_url: of the engine, ending in /v1.
+    usd_per_million_input, usd_per_million_output: no default, because a price nobody knows must not be 0.
+    usd_per_million_cached_input: of prompt tokens found in the engine's prefix cache; without it, as the others.
+    max_tokens: the most a caller may ask for, and what one who does not ask gets.
+    template: tokens its chat template may add to a prompt, a default system prompt included.
+    vllm: whether the engine understands vLLM's extras (usage with each piece of a stream, cache_salt).
     refunds_errors: whether an answer of 500, 502 or 504 costs nothing; if not, it is charged in full, because nobody
-    can say what the engine had done. key: that the engine asks for.
+        can say what the engine had done.
+    key: that the engine asks for.
     """
 
     name: str = needed()
@@ -251,7 +255,7 @@ def _budgets(found: Any, errors: list[str]) -> list[tuple[str, str, int]]:
         for period, cap in ({"request": rule} if scope == "request" else rule).items() if isinstance(
                 rule, dict) or scope == "request" else [("", None)]:
             try:
-                _check_scope(scope, period)
+                check_scope(scope, period)
             except ValueError as error:
                 errors.append(f"budgets: {error}")
                 continue

@@ -27,6 +27,7 @@ from labkit.gateway.exchange import Ask
 from labkit.gateway.refusals import Refused
 from labkit.gateway.resilience import Deadline, InFlight, Reused
 from labkit.gateway.service import Gateway
+from labkit.wire import events
 
 log = logging.getLogger("labkit.gateway")
 LEFT = 499                  # nginx's code for a client that hung up
@@ -53,14 +54,14 @@ class Outgoing:
     async def done(self) -> None:
         """The end of a stream."""
         self.ask.status = 200
-        await self.event(b"data: [DONE]\n\n")
+        await self.event(events.DONE)
         await self.send({"type": "http.response.body", "body": b""})
 
     async def refuse(self, refusal: Refused) -> None:
         """An error, as a status or, in the middle of a stream, as its last event, without a [DONE]."""
         self.ask.outcome, self.ask.message, self.ask.status = refusal.outcome, str(refusal), refusal.status
         if self.begun:
-            await self.event(b"data: " + refusal.body + b"\n\n")
+            await self.event(events.event(refusal.body))
             await self.send({"type": "http.response.body", "body": b""})
             return
         wait = refusal.retry_after

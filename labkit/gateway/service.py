@@ -39,6 +39,7 @@ from labkit.gateway.telemetry.audit import Audit
 from labkit.gateway.telemetry.metrics import GatewayMetrics
 from labkit.gateway.telemetry.record import Recorder
 from labkit.gateway.upstream import Upstream, UpstreamError, UpstreamRefused
+from labkit.wire.events import from_answer
 
 log = logging.getLogger("labkit.gateway")
 
@@ -175,7 +176,7 @@ class Gateway:
             age, answer = found
             ask.degraded = f"cached: an answer of {age:.0f} s ago; {'; '.join(failures)}"
             if send:
-                await send(_as_event(answer))
+                await send(from_answer(answer))
             return answer
         waits = [breaker.open_for for name, breaker in self.attempts.breakers.items()
                  if name in ways and breaker.state != "closed"]
@@ -224,11 +225,3 @@ def _evidence(answer: bytes) -> tuple[str, float, str]:
     found = [token["logprob"] for token in (choice.get("logprobs") or {}).get("content") or []]
     return (choice["message"].get("content") or "", math.fsum(found) / len(found) if found else 0.0,
             choice.get("finish_reason") or "stop")
-
-
-def _as_event(answer: bytes) -> bytes:
-    """A whole answer as the single event of a stream."""
-    found = json.loads(answer)
-    choices = [{"index": each["index"], "delta": each["message"], "finish_reason": each["finish_reason"]}
-               for each in found["choices"]]
-    return b"data: " + json.dumps({**found, "object": "chat.completion.chunk", "choices": choices}).encode() + b"\n\n"

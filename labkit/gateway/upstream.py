@@ -12,6 +12,7 @@ import aiohttp
 from labkit.gateway.budget import price
 from labkit.gateway.config import ModelConfig, TimeoutConfig
 from labkit.gateway.resilience import Deadline, DeadlineExceeded
+from labkit.wire.events import DONE, error_text
 
 MADE = ("content", "tool_calls", "reasoning_content")       # what an engine generates
 LARGEST = 2**20             # bytes of one event of a stream
@@ -104,7 +105,7 @@ class Upstream:
         try:
             finished = False
             async for event in self._events(response, deadline):
-                if event == b"data: [DONE]":
+                if event == DONE.rstrip():
                     finished = True
                     break
                 yield event + b"\n\n", _text(event, usage)
@@ -135,7 +136,7 @@ class Upstream:
             raise UpstreamError(f"the engine answered {response.status}: check base_url, served and key", sent=False,
                                 again=False)
         if response.status < 500 and response.status not in (408, 429):
-            raise UpstreamRefused(_said(with_text))
+            raise UpstreamRefused(error_text(with_text))
         raise UpstreamError(f"the engine answered {response.status}", again=True,
                             sent=response.status in BILLED and not self.model.refunds_errors)
 
@@ -184,13 +185,3 @@ def _broken(error: Exception, deadline: Deadline) -> Exception:
     if isinstance(error, TimeoutError) or not deadline.left:
         return DeadlineExceeded("at the engine", deadline.seconds)
     return UpstreamError(f"the connection to the engine broke ({type(error).__name__})")
-
-
-def _said(body: str) -> str:
-    """The message of an error body, in one line."""
-    try:
-        found = json.loads(body)
-        return str((found.get("error") or found).get("message") or body).replace("\n", " ")
-    except (ValueError, AttributeError):
-        return body.replace("\n", " ")
-

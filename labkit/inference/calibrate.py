@@ -1,20 +1,14 @@
 """Measure this machine and its engine, so that bound, twin and real engine can stand in one picture.
-
-    python -m labkit.inference.calibrate FILE.json        what `data/measured_cpu.json` was made with
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 
@@ -67,7 +61,7 @@ class Calibration:
                 2 * m.linear / self.speed.token / (machine.fp16 * 1e12))
 
 
-def engine(base_url: str, model: str, answer: int = 32, seed: int = 0) -> Calibration:
+def measure(base_url: str, model: str, answer: int = 32, seed: int = 0) -> Calibration:
     """Measure an engine that nobody else uses just now (10 to 30 s on a CPU). StreamError if it fails."""
     prompts = Prompts(seed)
     chat.ask(base_url, model, prompts(SHORT), 2, ignore_eos=True)                     # the first is always slow
@@ -127,33 +121,3 @@ def _fastest(work: Callable[[], object], rounds: int) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times)
-
-
-def record() -> dict[str, object]:
-    """Machine, date, the speed of vLLM on its CPU in float32 and bfloat16, and what quantized checkpoints do there."""
-    from labkit.inference import engine as engines
-    from labkit.inference.quantization import quality
-
-    speeds = {}
-    for dtype in ("float32", "bfloat16"):
-        with engines.running("vllm-cpu", dtype=dtype) as e:
-            speed = asdict(engine(e.base_url, e.model).speed)
-            speeds[dtype] = {name: round(value, 7) for name, value in speed.items()
-                             if name not in ("source", "overlap")}
-    return {"machine": _processor(), "date": str(date.today()), "engine": "vLLM 0.32.0, SmolLM2-135M-Instruct",
-            "cpu": {"copy, GB/s": round(copy_bandwidth(), 1), "float32 products, TFLOP/s": round(matmul_rate(), 3)},
-            "speeds": speeds, "quantized": [*quality.compare()]}
-
-
-def _processor() -> str:
-    """The processor's name and how many of its cores we may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        name = names[0] if names else name
-    return f"{name}, {os.cpu_count()} cores"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(record(), indent=1) + "\n")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from labkit.course.figures import COLORS, label
-from labkit.inference import catalogue, roofline
+from labkit.inference import roofline
 from labkit.inference.twin.blocks import BlockPool
 
 
@@ -54,12 +54,9 @@ def step_summary(model: str, gpu: str, batch: int, context: int, quantization: s
             f"by {limit}; {batch * context:,} tokens of context: {fits}")
 
 
-def _parts(model: str, gpu: str, batch: int, context: int, quantization: str) -> tuple[float, float, float]:
+def _parts(model: str, gpu: str, batch: int, context: int, quantization: str) -> list[float]:
     """Milliseconds of a decode step: reading weights, reading keys and values, arithmetic."""
-    m, g = catalogue.model(model), catalogue.gpu(gpu)
-    return (roofline.read_bytes(m, quantization) / g.bandwidth / 1e6,
-            roofline.kv_bytes_per_token(m) * batch * context / g.bandwidth / 1e6,
-            2 * m.active * batch / (g.fp8 if quantization == "FP8" and g.fp8 else g.fp16) / 1e9)
+    return [1000 * part for part in roofline.step_seconds(model, gpu, batch, context, quantization)]
 
 
 def three_ways(axes: Axes, batches: Sequence[int], bound: Sequence[float], twin: Sequence[float],

@@ -52,7 +52,7 @@ SEQUENCES = Exercise("61.2", close_to(
 
 def _smallest_pool(mib: Any) -> str | None:
     def preemptions(size: float) -> int:
-        blocks = int(size * 2**20 // (32 * roofline.kv_bytes_per_token("SmolLM2-135M-Instruct", 4)))
+        blocks = int(size * 2**20 // (32 * roofline.kv_bytes_per_token("SmolLM2-135M-Instruct", "FP32")))
         return twin.simulate(twin.burst(16, 40, 150), twin.measured(), blocks).scheduler.preemptions
 
     if preemptions(mib):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -40,14 +40,47 @@ def read_bytes(model: str | Model, quantization: str = "FP16") -> float:
     return m.linear * bits / 8 + m.embedding * (4 if quantization == "FP32" else 2)
 
 
-def kv_bytes_per_token(model: str | Model, bytes_each: int = 2) -> int:
-    """Bytes of keys and values one token leaves behind: 2 x layers x KV heads x head size x bytes_each.
+def kv_bytes_per_token(model: str | Model, quantization: str = "FP16") -> int:
+    """Bytes of keys and values one token leaves behind: 2 x layers x KV heads x head size x bytes of a number.
+
+    quantization: of the weights, one of `BITS`. Keys and values stay in the arithmetic of the activations: 4 bytes for
+    FP32, 2 for all others.
 
     >>> kv_bytes_per_token("Phi-2") // 1024, kv_bytes_per_token("Llama-3-8B") // 1024
     (320, 128)
     """
-    m = catalogue.model(model)
-    return 2 * m.layers * m.kv_heads * m.head_size * bytes_each
+    m, width = catalogue.model(model), 4 if _bits(quantization) == 32 else 2
+    return 2 * m.layers * m.kv_heads * m.head_size * width
+
+
+class StepSeconds(NamedTuple):
+    """The least time of one decode step, taken apart, in seconds: reading weights and keys and values, arithmetic."""
+
+    weights: float
+    kv: float
+    compute: float
+
+    @property
+    def reading(self) -> float:
+        """Seconds of memory traffic."""
+        return self.weights + self.kv
+
+    @property
+    def bound(self) -> float:
+        """Seconds the step takes at least: reading and computing overlap."""
+        return max(self.reading, self.compute)
+
+
+def step_seconds(model: str | Model, gpu: str | Gpu, batch: int = 1, context: int = 512,
+                 quantization: str = "FP16") -> StepSeconds:
+    """The parts of a decode step; parameters and errors as in `decode_bound`."""
+    ranges.whole("batch", batch, 1)
+    ranges.whole("context", context, 0)
+    m, g = catalogue.model(model), catalogue.gpu(gpu)
+    bandwidth = g.bandwidth * 1e9
+    return StepSeconds(read_bytes(m, quantization) / bandwidth,
+                       kv_bytes_per_token(m, quantization) * batch * context / bandwidth,
+                       2 * m.active * batch / peak_rate(g, quantization))
 
 
 def decode_bound(model: str | Model, gpu: str | Gpu, batch: int = 1, context: int = 512,
@@ -60,12 +93,7 @@ def decode_bound(model: str | Model, gpu: str | Gpu, batch: int = 1, context: in
     >>> round(decode_bound("Phi-2", "L4")), round(decode_bound("Mistral-7B", "L4", quantization="AWQ"))
     (55, 76)
     """
-    ranges.whole("batch", batch, 1)
-    ranges.whole("context", context, 0)
-    m, g = catalogue.model(model), catalogue.gpu(gpu)
-    kv = kv_bytes_per_token(m, 4 if quantization == "FP32" else 2) * batch * context
-    memory = (read_bytes(m, quantization) + kv) / (g.bandwidth * 1e9)
-    return batch / max(memory, 2 * m.active * batch / peak_rate(g, quantization))
+    return batch / step_seconds(model, gpu, batch, context, quantization).bound
 
 
 def prefill_bound(model: str | Model, gpu: str | Gpu, prompt: int = 512, quantization: str = "FP16") -> float:
@@ -92,7 +120,7 @@ def kv_tokens(model: str | Model, gpu: str | Gpu, utilization: float = 0.9, quan
     ranges.number("utilization", utilization, 0, 1, above=True)
     m, g = catalogue.model(model), catalogue.gpu(gpu)
     room = (g.memory * utilization - OVERHEAD) * GIB - weight_bytes(m, quantization)
-    return max(0, int(room / kv_bytes_per_token(m)))
+    return max(0, int(room / kv_bytes_per_token(m, quantization)))
 
 
 def max_sequences(model: str | Model, gpu: str | Gpu, context: int = 2048, utilization: float = 0.9,

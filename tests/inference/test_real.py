@@ -43,7 +43,7 @@ def test_float32_gives_the_same_text_alone_and_in_company(real):
 def test_memory_by_formula_is_what_the_engine_reports(real):
     """Blocks of 32 tokens, 2 x layers x KV heads x head size x 4 bytes a token: exactly."""
     info = real.metrics().labels("vllm:cache_config_info")
-    block = 32 * roofline.kv_bytes_per_token(real.model, 4)
+    block = 32 * roofline.kv_bytes_per_token(real.model, "FP32")
     assert int(info["block_size"]) == 32
     assert int(info["num_gpu_blocks"]) == real.settings.kv_bytes // block == 182
     assert int(info["kv_cache_size_tokens"]) == 182 * 32
@@ -71,7 +71,7 @@ def test_a_warm_prefix_is_hit_and_saves_time_and_a_salt_keeps_it_apart(real):
 
 def differences(e):
     """Twin over engine for 4 and 16 callers and, last, for the ratio of warm to cold TTFT: 0 is agreement."""
-    speed = calibrate.engine(e.base_url, e.model).speed
+    speed = calibrate.measure(e.base_url, e.model).speed
     found = {n: twin.simulate(twin.burst(n), speed).throughput
              / max(calibrate.throughput(e.base_url, e.model, n) for _ in range(2)) - 1
              for n in (4, 16)}

@@ -56,6 +56,15 @@ def price(input_tokens: int, output_tokens: int, usd_per_million_input: float, u
                            + output_tokens * usd_per_million_output, 6))
 
 
+def period_of(window: str) -> str:
+    """The period a window is one of.
+
+    >>> period_of("2026-11-24"), period_of("2026-11")
+    ('day', 'month')
+    """
+    return "day" if len(window) == len("2026-11-24") else "month"
+
+
 @dataclass(frozen=True)
 class Account:
     """What one scope has spent in one window, in micro-dollars. cap: None if there is no limit."""
@@ -65,6 +74,11 @@ class Account:
     cap: int | None
     spent: int
     held: int
+
+    @property
+    def period(self) -> str:
+        """"day" or "month"."""
+        return period_of(self.window)
 
     @property
     def left(self) -> float:
@@ -137,7 +151,7 @@ class Ledger:
     def limit(self, scope: str, period: str, cap: int | None) -> None:
         """Set, change or (None) lift the cap of `scope`, in micro-dollars a `period`: "day", "month", or "request" for
         the scope "request". Holds for windows that are open already. ValueError for anything else."""
-        _check_scope(scope, period)
+        check_scope(scope, period)
         if cap is not None:
             ranges.whole("cap", cap, 0)
         with self.store.transaction():
@@ -215,7 +229,7 @@ class Ledger:
         there = set(self.store.rows(f"SELECT scope, span FROM account WHERE {match}", values))
         missing = [key for key in keys if key not in there]
         for scope, window in missing:
-            cap = self._cap(scope, "day" if len(window) == 10 else "month")
+            cap = self._cap(scope, period_of(window))
             self.store.rows("INSERT INTO account(scope, span, cap) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                             (scope, window, cap))
         return bool(missing)
@@ -223,7 +237,7 @@ class Ledger:
     def _reason(self, keys: list[tuple[str, str]], amount: int) -> str:
         """Which scope is in the way, and its numbers; the tightest if there are several."""
         tight = min((account for account in self._accounts(keys) if account.left < amount), key=lambda a: a.left)
-        when = "today" if len(tight.window) == 10 else "this month"
+        when = "today" if tight.period == "day" else "this month"
         return (f"{tight.scope} has {dollars(max(0, int(tight.left)))} of {dollars(tight.cap or 0)} left {when} "
                 f"({dollars(tight.spent)} spent, {dollars(tight.held)} held); this attempt may cost {dollars(amount)}")
 
@@ -364,7 +378,7 @@ def _match(keys: list[Any]) -> tuple[str, tuple[str, ...]]:
             tuple(part for key in keys for part in key))
 
 
-def _check_scope(scope: str, period: str) -> None:
+def check_scope(scope: str, period: str) -> None:
     kind, _, name = scope.partition(":")
     if not (scope in ("global", "request") or (kind in ("user", "team") and name)):
         raise ValueError(f"scope = {scope!r}: must be 'global', 'request', 'user:NAME', 'team:NAME', 'user:*' or "

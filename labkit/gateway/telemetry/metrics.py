@@ -94,7 +94,7 @@ class _Live(Collector):
                                             labels=["scope", "window"]) for name in ("spent", "held", "cap")}
         for account in accounts:
             if not account.scope.startswith("user:"):
-                labels = [account.scope, "day" if len(account.window) == 10 else "month"]
+                labels = [account.scope, account.period]
                 families["spent"].add_metric(labels, account.spent / MICRO)
                 families["held"].add_metric(labels, account.held / MICRO)
                 if account.cap is not None:

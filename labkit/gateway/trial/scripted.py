@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from labkit.loopback import Program, folder, free_port
+from labkit.wire import events
 from labkit.wire.scrape import Metrics
 
 WORDS = ("Every", "request", "has", "a", "price", "and", "every", "price", "has", "an", "owner", "so", "count",
@@ -110,9 +111,7 @@ class Scripted:
 
         def chunk(choices: list[Any], done: int, with_usage: bool) -> bytes:
             usage = {"prompt_tokens": 20, "completion_tokens": done, "total_tokens": 20 + done}
-            found = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"],
-                     "choices": choices, **({"usage": usage} if with_usage else {})}
-            return f"data: {json.dumps(found)}\n\n".encode()
+            return events.chunk(asked["model"], choices, usage if with_usage else None, id="chatcmpl-1", created=1)
 
         continuous = bool(options.get("continuous_usage_stats"))
         self.counts["prompt_tokens"] += 20
@@ -126,13 +125,13 @@ class Scripted:
         if fault == "silent":
             await asyncio.sleep(3600)
         if fault == "malformed":
-            await event(b"data: {this is no JSON}\n\n")
+            await event(events.event(b"{this is no JSON}"))
         if fault == "error":
-            await event(b'data: {"error": {"message": "out of memory"}}\n\n')
+            await event(events.event(b'{"error": {"message": "out of memory"}}'))
         if not fault or fault == "slow":
             if options.get("include_usage"):
                 await event(chunk([], length, True))
-            await event(b"data: [DONE]\n\n")
+            await event(events.DONE)
         await event(b"", False)
 
     def work(self, prompt: int, answer: int) -> None:

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from labkit.inference import catalogue, roofline, twin
 from labkit.inference.twin.blocks import BlockPool
 from labkit.inference.twin.scheduler import Request, Scheduler
+from labkit.wire import events
 
 SPEECH = "I am the twin of the engine, a simulation: my times are modelled and my words mean nothing."
 WORDS = SPEECH.split(" ")
@@ -59,7 +60,8 @@ class Twin:
 
     def __init__(self, settings: dict[str, Any]):
         known = catalogue.MODELS.get(settings["model"])
-        each = roofline.kv_bytes_per_token(known or "SmolLM2-135M-Instruct", 4 if settings["dtype"] == "float32" else 2)
+        width = "FP32" if settings["dtype"] == "float32" else "FP16"
+        each = roofline.kv_bytes_per_token(known or "SmolLM2-135M-Instruct", width)
         pool = BlockPool(max(1, settings["kv_bytes"] // (each * BLOCK)), BLOCK, settings["prefix_caching"])
         self.scheduler = Scheduler(pool, sequences=settings["max_sequences"])
         self.speed, self.context = twin.measured(settings["dtype"]), settings["context"]
@@ -139,10 +141,10 @@ class Twin:
             text, last = await words.get(), i == request.answer - 1
             choice = {"index": 0, "finish_reason": "length" if last else None,
                       **({"delta": {"content": text}} if chat else {"text": text})}
-            await response.write(_event({"model": self.name, "choices": [choice]}))
+            await response.write(events.chunk(self.name, [choice]))
         if (body.get("stream_options") or {}).get("include_usage"):
-            await response.write(_event({"model": self.name, "choices": [], "usage": usage(request)}))
-        await response.write(b"data: [DONE]\n\n")
+            await response.write(events.chunk(self.name, [], usage(request)))
+        await response.write(events.DONE)
         return response
 
     def whole(self, request: Request, text: str, chat: bool) -> dict[str, Any]:
@@ -215,10 +217,6 @@ def usage(request: Request) -> dict[str, Any]:
     """The usage field of an answer."""
     return {"prompt_tokens": len(request.prompt), "completion_tokens": len(request.made),
             "total_tokens": request.known, "prompt_tokens_details": {"cached_tokens": request.cached}}
-
-
-def _event(body: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(body)}\n\n".encode()
 
 
 def _refuse(status: int, why: str) -> web.Response:

@@ -65,7 +65,7 @@ def from_roofline(model: str | Model, gpu: str | Gpu, quantization: str = "FP16"
     ranges.number("compute", compute, 0, 1, above=True)
     m, g = catalogue.model(model), catalogue.gpu(gpu)
     bandwidth, rate = g.bandwidth * 1e9 * memory, roofline.peak_rate(g, quantization) * compute
-    kv = roofline.kv_bytes_per_token(m, 4 if quantization == "FP32" else 2)
+    kv = roofline.kv_bytes_per_token(m, quantization)
     return Speed(roofline.read_bytes(m, quantization) / bandwidth, kv / bandwidth, 2 * m.active / rate, sequence,
                  overlap=overlap, source=f"roofline of {m.name} {quantization} on {g.name}, {memory:.0%} of bandwidth")
 
