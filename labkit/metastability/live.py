@@ -15,37 +15,18 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from labkit.metastability.experiment import Experiment
 from labkit.metastability.live_server import allow_open_files
-from labkit.metastability.model import Clients, Load, Service, Trigger
 from labkit.metastability.policies import BreakerState, BudgetState, delay
 from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
-from labkit.metastability.simulate import check, simulate
 
 GRACE = 20.0        # a server outlives its experiment by this much (s) and then ends by itself
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What to run, live or simulated; `duration` in s of real time when live."""
-
-    service: Service
-    clients: Clients
-    load: Load
-    duration: float
-    trigger: Trigger | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check(self.service, self.clients, self.load, self.duration, self.seed, self.trigger)
-
-    def simulate(self) -> Run:
-        return simulate(self.service, self.clients, self.load, self.duration, self.seed, self.trigger)
 
 
 class Server:
@@ -245,7 +226,7 @@ class LiveClients:
         columns = {"sent": np.array(self.sent), "request": np.array(self.request, dtype=int),
                    "number": np.array(self.number, dtype=int), "arrived": arrived, "started": started,
                    "ended": ended, "fate": fate}
-        return Run(e.service, e.clients, e.load, e.trigger, float(e.duration), e.seed, np.array(self.offered),
+        return Run(e, np.array(self.offered),
                    **{name: column[inside] for name, column in columns.items()})
 
 

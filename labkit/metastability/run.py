@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from labkit import ranges
-from labkit.metastability.model import Clients, Load, Service, Trigger
+from labkit.metastability.experiment import Experiment
+from labkit.metastability.model import Clients, Load, Service
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +36,7 @@ class Run:
     request, number: whose attempt it is, and the how-manieth (0 is the first try). fate: index into `FATES`.
     """
 
-    service: Service
-    clients: Clients
-    load: Load
-    trigger: Trigger | None
-    duration: float
-    seed: int
+    experiment: Experiment
     offered: Floats
     sent: Floats
     request: Ints
@@ -49,6 +45,24 @@ class Run:
     started: Floats
     ended: Floats
     fate: Ints
+
+    # ------------------------------------------------------------------------------------------ what was run
+    @property
+    def service(self) -> Service:
+        return self.experiment.service
+
+    @property
+    def clients(self) -> Clients:
+        return self.experiment.clients
+
+    @property
+    def load(self) -> Load:
+        return self.experiment.load
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return float(self.experiment.duration)
 
     # ------------------------------------------------------------------------------------------ tables
     @cached_property
@@ -110,8 +124,8 @@ class Run:
     @property
     def disturbance(self) -> tuple[float, float]:
         """(start, stop) in s of the trigger or the unusual load; (0, 0) if there was none."""
-        if self.trigger:
-            return self.trigger.start, self.trigger.stop
+        if self.experiment.trigger:
+            return self.experiment.trigger.start, self.experiment.trigger.stop
         return self.load.disturbance or (0.0, 0.0)
 
     @cached_property

@@ -13,7 +13,7 @@ from collections import deque
 
 import numpy as np
 
-from labkit import ranges
+from labkit.metastability.experiment import Experiment
 from labkit.metastability.model import Clients, CoDel, Lifo, Load, Service, Trigger
 from labkit.metastability.policies import BreakerState, BudgetState, CoDelState, delay
 from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
@@ -31,7 +31,7 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
     load is what N idle clients would send together, so each thinks for N / rate seconds on average.
     Raises ValueError for parameters that make no sense together.
     """
-    check(service, clients, load, duration, seed, trigger)
+    experiment = Experiment(service, clients, load, duration, trigger, seed)
     timeout, retries, workers = clients.timeout, clients.retries, service.workers
     base, slope = service.base_latency, service.slope
     limit = math.inf if isinstance(service.queue, CoDel) or service.queue.limit is None else service.queue.limit
@@ -220,22 +220,6 @@ def simulate(service: Service, clients: Clients, load: Load, duration: float,
     arrived, fates = np.array(sent), np.array(fate, dtype=int)
     arrived[list(held)] = list(held.values())
     fates[fates == GONE] = WAITING
-    return Run(service, clients, load, trigger, float(duration), seed, offered=np.array(offered),
+    return Run(experiment, offered=np.array(offered),
                sent=np.array(sent), request=np.array(request, dtype=int), number=np.array(number, dtype=int),
                arrived=arrived, started=np.array(started), ended=np.array(ended), fate=fates)
-
-
-def check(service: Service, clients: Clients, load: Load, duration: float, seed: int,
-          trigger: Trigger | None) -> None:
-    """Raise ValueError or TypeError for what makes no sense, alone or together."""
-    ranges.instance("service", service, Service)
-    ranges.instance("clients", clients, Clients)
-    ranges.instance("load", load, Load)
-    ranges.instance("trigger", trigger, (Trigger, type(None)))
-    ranges.number("duration", duration, 0, above=True)
-    ranges.whole("seed", seed, 0)
-    if clients.population and load.times is not None:
-        raise ValueError("Clients.population: N serial clients make their own arrivals; Load.trace fixes them")
-    if clients.retries == math.inf and service.refuses and clients.backoff is None:
-        raise ValueError("Clients.retries = inf without a backoff: a service that refuses would be asked again "
-                         "at the same instant for ever; give a Backoff or a whole number of retries")
