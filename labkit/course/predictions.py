@@ -53,8 +53,7 @@ class Prediction:
         return "\n".join(["Predict: " + self.question, *lines])
 
     def _repr_html_(self) -> str:
-        # the data attribute leaves Enter and Space on an option to the browser: JupyterLab would edit the cell
-        return (f'<div class="mathjax_ignore" data-lm-suppress-shortcuts="true" style="{CARD}">'
+        return (f'<div class="mathjax_ignore" style="{CARD}">'
                 f"<b>Predict, then click your answer.</b> {html.escape(self.question)}"
                 + "".join(self._choice(letter, option) for letter, option in zip(LETTERS, self.options, strict=False))
                 + "</div>")
