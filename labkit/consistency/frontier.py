@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from labkit.consistency.task import IMPOSSIBLE, Finding, Meter, Task, only_looks
+from labkit.consistency.task import IMPOSSIBLE, Meter, SearchResult, Task, only_looks
 
 Configuration = tuple[Any, int, tuple[int, ...]]    # state, ordered calls among the open ones, crashed calls used
 Path = tuple[int, "Path"] | None                    # calls in reverse order
 
 
-def frontier(task: Task, meter: Meter) -> Finding:
+def frontier(task: Task, meter: Meter) -> SearchResult:
     """Is there a legal order? On "no" the answer names the call at whose return none was left."""
     walk = _Walk(task, meter)
     for position, (i, back) in enumerate(task.timeline):
@@ -25,9 +25,9 @@ def frontier(task: Task, meter: Meter) -> Finding:
             continue
         explained = walk.returned(i, position)
         if not explained:
-            return Finding(False, walk.longest(), task.operations[i])
+            return SearchResult(False, walk.longest(), task.operations[i])
         walk.configurations = explained
-    return Finding(True, walk.longest())
+    return SearchResult(True, walk.longest())
 
 
 class _Walk:

@@ -11,10 +11,10 @@ from labkit import ranges
 from labkit.consistency.frontier import frontier
 from labkit.consistency.history import Operation, validate
 from labkit.consistency.search import search
-from labkit.consistency.task import Finding, Meter, Spent, Task
+from labkit.consistency.task import Meter, SearchResult, Spent, Task
 from labkit.consistency.zones import zones
 
-ENGINES: dict[str, Callable[[Task, Meter], Finding]] = {"frontier": frontier, "search": search}
+ENGINES: dict[str, Callable[[Task, Meter], SearchResult]] = {"frontier": frontier, "search": search}
 FIRST_STEPS = 2_000
 
 
@@ -77,9 +77,9 @@ def _by_key(operations: list[Operation], model: str) -> dict[Any, list[Operation
     return parts
 
 
-def _race(tasks: dict[Any, Task], deadline: float) -> tuple[str, Any, Finding | None]:
+def _race(tasks: dict[Any, Task], deadline: float) -> tuple[str, Any, SearchResult | None]:
     """Keys take turns, and engines within a key, with growing budgets: one hard key hides no easy counterexample."""
-    winner, last = "zones", Finding(True, [])
+    winner, last = "zones", SearchResult(True, [])
     hard: dict[Any, set[str]] = {}                      # key -> engines still in the race
     for key, task in tasks.items():
         quick = zones(task)
@@ -114,7 +114,7 @@ def _race(tasks: dict[Any, Task], deadline: float) -> tuple[str, Any, Finding | 
     return winner, None, last
 
 
-def _locate(task: Task, steps: int, deadline: float) -> Finding:
+def _locate(task: Task, steps: int, deadline: float) -> SearchResult:
     """The blocking call of a history known not to be linearizable, by bisection over its returns."""
     ends = [position for position, (_, back) in enumerate(task.timeline) if back]
     low, high, order = -1, len(ends) - 1, []
@@ -127,5 +127,5 @@ def _locate(task: Task, steps: int, deadline: float) -> Finding:
             else:
                 high = middle
     except Spent:
-        return Finding(False, order)
-    return Finding(False, order, task.operations[task.timeline[ends[high]][0]])
+        return SearchResult(False, order)
+    return SearchResult(False, order, task.operations[task.timeline[ends[high]][0]])

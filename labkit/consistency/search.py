@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from labkit.consistency.history import Operation
-from labkit.consistency.task import IMPOSSIBLE, Finding, Meter, Task, only_looks
+from labkit.consistency.task import IMPOSSIBLE, Meter, SearchResult, Task, only_looks
 
 
-def search(task: Task, meter: Meter) -> Finding:
+def search(task: Task, meter: Meter) -> SearchResult:
     """Is there a legal order? Raises `Spent` if the meter runs out first. `blocking` is not looked for."""
     order = _Search(task, meter).run()
-    return Finding(order is not None, [task.operations[i] for i in order or []])
+    return SearchResult(order is not None, [task.operations[i] for i in order or []])
 
 
 class _Search:

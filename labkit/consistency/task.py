@@ -127,7 +127,7 @@ class Meter:
 
 
 @dataclass(frozen=True)
-class Finding:
+class SearchResult:
     """An engine's answer. order: calls in one legal order, all of them if linearizable; else those of the longest
     linearizable prefix. blocking: the call whose return no order can explain; None if linearizable, or not found.
     """

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.consistency.task import Finding, Task
+from labkit.consistency.task import SearchResult, Task
 
 WRITES, LOOKS = ("write", "put"), ("read", "get")
 
@@ -33,7 +33,7 @@ class Zone:
         return self.first_return < self.last_call
 
 
-def zones(task: Task) -> Finding | None:
+def zones(task: Task) -> SearchResult | None:
     """The answer, with the blocking call found by bisection; None if the test does not apply to this history."""
     calls = task.operations
     values = [call.args[-1] for call in calls if call.kind in WRITES]
@@ -45,7 +45,7 @@ def zones(task: Task) -> Finding | None:
         (returned if back else called)[i] = position
     whole = _zones(task, called, returned, math.inf)
     if whole is not None and _consistent(whole):
-        return Finding(True, _order(task, whole, called))
+        return SearchResult(True, _order(task, whole, called))
     ends = sorted(position for position in returned if position < math.inf)
     low, high = -1, len(ends) - 1               # fine after ends[low], not after ends[high]
     good: dict[Any, Zone] = {}
@@ -56,7 +56,7 @@ def zones(task: Task) -> Finding | None:
             low, good = middle, cut
         else:
             high = middle
-    return Finding(False, _order(task, good, called), calls[task.timeline[int(ends[high])][0]])
+    return SearchResult(False, _order(task, good, called), calls[task.timeline[int(ends[high])][0]])
 
 
 def _zones(task: Task, called: list[float], returned: list[float], cut: float) -> dict[Any, Zone] | None:

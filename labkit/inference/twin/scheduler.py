@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Step:
+class Schedule:
     """What one run of the model computes. work: (request, tokens) pairs. context: tokens whose KV it reads."""
 
     work: list[tuple[Request, int]]
@@ -89,7 +89,7 @@ class Scheduler:
         elif request in self.waiting:
             self.waiting.remove(request)
 
-    def schedule(self) -> Step:
+    def schedule(self) -> Schedule:
         """The next step, empty if there is nothing to do."""
         budget = self.step_tokens
         work: list[tuple[Request, int]] = []
@@ -114,9 +114,9 @@ class Scheduler:
             self.running.append(request)
             work.append((request, tokens))
             budget -= tokens
-        return Step(work, self.step_tokens - budget, sum(request.computed + tokens for request, tokens in work))
+        return Schedule(work, self.step_tokens - budget, sum(request.computed + tokens for request, tokens in work))
 
-    def complete(self, step: Step, now: float) -> list[Request]:
+    def complete(self, step: Schedule, now: float) -> list[Request]:
         """The step is over at `now`; the requests that got a token from it."""
         served = []
         for request, tokens in step.work:

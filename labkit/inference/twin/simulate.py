@@ -19,7 +19,7 @@ from labkit import files, ranges
 from labkit.inference import catalogue, roofline
 from labkit.inference.catalogue import Gpu, Model
 from labkit.inference.twin.blocks import BlockPool
-from labkit.inference.twin.scheduler import Request, Scheduler, Step
+from labkit.inference.twin.scheduler import Request, Schedule, Scheduler
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def simulate(requests: Sequence[Request], speed: Speed, blocks: int = 182, block
         steps, columns=["start", "seconds", "tokens", "sequences", "waiting", "usage"]), scheduler)
 
 
-def duration(step: Step, speed: Speed) -> float:
+def duration(step: Schedule, speed: Speed) -> float:
     """Seconds the step takes."""
     return speed.seconds(step.tokens, step.context, len(step.work))
 
