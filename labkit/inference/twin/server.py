@@ -78,7 +78,7 @@ class Twin:
         task.cancel()
 
     async def serve(self) -> None:
-        """Schedule after step, each as long as the model says."""
+        """Step after step, each as long as the model says."""
         clock = time.perf_counter()
         while True:
             step = self.scheduler.schedule()
