@@ -12,7 +12,7 @@ from typing import Any
 
 from labkit.gateway.budget import Decision, Ledger, LedgerError
 from labkit.gateway.config import Config
-from labkit.gateway.exchange import Ask
+from labkit.gateway.exchange import Exchange
 from labkit.gateway.refusals import Refused
 from labkit.gateway.resilience import Call, CircuitBreaker, DeadlineExceeded, Retry, RetryThrottle
 from labkit.gateway.telemetry.metrics import GatewayMetrics
@@ -37,59 +37,61 @@ class Attempts:
         self.budget = RetryThrottle(r.budget, r.capacity) if r.budget >= 0 else None
         self.unsettled: list[tuple[str, int, dict[str, Any]]] = []
 
-    def usage(self, ask: Ask, tier: str) -> Usage:
+    def usage(self, exchange: Exchange, tier: str) -> Usage:
         """The bounds of an attempt: a byte-level tokenizer makes no more tokens than the request has bytes."""
-        assert ask.chat
+        assert exchange.chat
         model = self.models[tier]
-        return Usage(model, ask.size + model.template, ask.chat.answer_tokens(model.max_tokens) * ask.chat.n)
+        answer = exchange.chat.answer_tokens(model.max_tokens) * exchange.chat.n
+        return Usage(model, exchange.size + model.template, answer)
 
-    def payload(self, ask: Ask, tier: str) -> bytes:
+    def payload(self, exchange: Exchange, tier: str) -> bytes:
         """What the engine gets: its own name for the model, a bound on the answer, and a salt that keeps one team's
         cached prefixes from being timed by another (vLLM's cache_salt)."""
-        assert ask.chat
+        assert exchange.chat
         model = self.models[tier]
-        body = {name: value for name, value in ask.body.items()
+        body = {name: value for name, value in exchange.body.items()
                 if name not in ("max_completion_tokens", "user", "metadata")}       # it need not know who asks
-        body |= {"model": model.served, "max_tokens": ask.chat.answer_tokens(model.max_tokens)}
+        body |= {"model": model.served, "max_tokens": exchange.chat.answer_tokens(model.max_tokens)}
         if model.vllm:
-            body["cache_salt"] = hashlib.sha256(f"team:{ask.caller.team}".encode()).hexdigest()
-        if ask.chat.stream:
+            body["cache_salt"] = hashlib.sha256(f"team:{exchange.caller.team}".encode()).hexdigest()
+        if exchange.chat.stream:
             body["stream_options"] = {"include_usage": True, **({"continuous_usage_stats": True} if model.vllm else {})}
-        elif ask.evidence:
+        elif exchange.evidence:
             body["logprobs"] = True
         return json.dumps(body).encode()
 
-    def reserve(self, ask: Ask, tier: str, worst: int) -> tuple[str, Decision]:
+    def reserve(self, exchange: Exchange, tier: str, worst: int) -> tuple[str, Decision]:
         """A hold for one attempt: at this model, or, if that does not fit and "auto" may choose, at the cheapest."""
         cheapest, cheaper = tier, None
-        if ask.may_choose and len(self.models) > 1:
-            costs = {name: self.usage(ask, name).worst for name in self.models}
+        if exchange.may_choose and len(self.models) > 1:
+            costs = {name: self.usage(exchange, name).worst for name in self.models}
             cheapest = min(costs, key=costs.__getitem__)
             cheaper = costs[cheapest] if costs[cheapest] < worst else None
         try:
-            decision = self.ledger.reserve(ask.caller.user, ask.caller.team, worst, cheaper=cheaper, request=ask.id,
-                                           tier=tier, cheaper_tier=cheapest)
+            decision = self.ledger.reserve(exchange.caller.user, exchange.caller.team, worst, cheaper=cheaper,
+                                           request=exchange.id, tier=tier, cheaper_tier=cheapest)
         except LedgerError:
             self.metrics.ledger_errors.inc()
-            raise Refused("ledger_unavailable", f"the ledger cannot be written, so nothing may be spent; {ask.charged}",
+            raise Refused("ledger_unavailable",
+                          f"the ledger cannot be written, so nothing may be spent; {exchange.charged}",
                           retry_after=5) from None
         for warning in decision.warnings:
             self.metrics.warnings.labels(str(warning.level)).inc()
             log.warning("budget", extra={"facts": {"level": warning.level, "warning": str(warning)}})
         if decision.action == "reject":
-            raise Refused("budget_exceeded", f"{decision.reason}; {ask.charged}")
+            raise Refused("budget_exceeded", f"{decision.reason}; {exchange.charged}")
         return (cheapest if decision.action == "downgrade" else tier), decision
 
-    def settle(self, ask: Ask, hold: str, usage: Usage, cost: int, outcome: str) -> None:
+    def settle(self, exchange: Exchange, hold: str, usage: Usage, cost: int, outcome: str) -> None:
         """Charge an attempt. Cannot fail: what the ledger does not take now is kept and tried again each second, and
         if we die before that, the hold expires and is charged in full."""
         known = usage.counted or outcome == "ok" or usage.answer > 0
         facts = {"prompt_tokens": usage.prompt if known else 0, "answer_tokens": usage.answer, "outcome": outcome}
-        ask.cost += cost
+        exchange.cost += cost
         if known and cost:
-            ask.prompt_tokens += usage.prompt
-            ask.cached_tokens += usage.cached
-            ask.answer_tokens += usage.answer
+            exchange.prompt_tokens += usage.prompt
+            exchange.cached_tokens += usage.cached
+            exchange.answer_tokens += usage.answer
         try:
             self.ledger.settle(hold, cost, **facts)     # type: ignore[arg-type]
         except LedgerError:
@@ -103,20 +105,20 @@ class Attempts:
             self.ledger.settle(hold, cost, **facts)
             self.unsettled.pop(0)
 
-    async def attempt(self, ask: Ask, tier: str, send: Send | None) -> bytes:
+    async def attempt(self, exchange: Exchange, tier: str, send: Send | None) -> bytes:
         """One attempt at one model: the whole answer, or, with `send`, its pieces as they come."""
-        ask.deadline.check("before the engine was asked")
+        exchange.deadline.check("before the engine was asked")
         self.breakers[tier].check()                     # before the ledger is written for nothing
-        tier, decision = self.reserve(ask, tier, self.usage(ask, tier).worst)
+        tier, decision = self.reserve(exchange, tier, self.usage(exchange, tier).worst)
         if decision.action == "downgrade":
-            ask.degraded = f"budget: {decision.reason}"
-        ask.tier, ask.served, ask.attempts = tier, self.models[tier].served, ask.attempts + 1
-        usage, begun = self.usage(ask, tier), time.perf_counter()
+            exchange.degraded = f"budget: {decision.reason}"
+        exchange.tier, exchange.served, exchange.attempts = tier, self.models[tier].served, exchange.attempts + 1
+        usage, begun = self.usage(exchange, tier), time.perf_counter()
         cost, outcome = 0, "breaker_open"
         try:
             with self.breakers[tier].call() as call:
                 cost, outcome = usage.worst, "cancelled"        # unless we come to know better
-                answer = await self._send(ask, tier, usage, send, call)
+                answer = await self._send(exchange, tier, usage, send, call)
             cost, outcome = usage.cost, "ok"
             return answer
         except UpstreamRefused:
@@ -132,57 +134,57 @@ class Attempts:
             cost = _charge(usage, True)
             raise
         finally:
-            ask.away += time.perf_counter() - begun
-            self.settle(ask, decision.hold, usage, cost, outcome)
+            exchange.away += time.perf_counter() - begun
+            self.settle(exchange, decision.hold, usage, cost, outcome)
             self.metrics.attempts.labels(tier, outcome).inc()
-            ask.step(f"attempt {ask.attempts}", begun, kind="generation", model=self.models[tier].served,
+            exchange.step(f"attempt {exchange.attempts}", begun, kind="generation", model=self.models[tier].served,
                      failed="" if outcome == "ok" else outcome)
 
-    async def _send(self, ask: Ask, tier: str, usage: Usage, send: Send | None, call: Call) -> bytes:
-        if ask.attempts > 1:
+    async def _send(self, exchange: Exchange, tier: str, usage: Usage, send: Send | None, call: Call) -> bytes:
+        if exchange.attempts > 1:
             self.metrics.retries.labels(tier).inc()
         try:
             if send:
-                return await self._stream(ask, tier, self.payload(ask, tier), usage, send)
-            return await self.engines[tier].whole(self.payload(ask, tier), ask.deadline, usage)
+                return await self._stream(exchange, tier, self.payload(exchange, tier), usage, send)
+            return await self.engines[tier].whole(self.payload(exchange, tier), exchange.deadline, usage)
         except UpstreamRefused:
             call.end(True)                              # the caller's mistake is no failure of the engine
             raise
         except DeadlineExceeded:
-            if ask.deadline.seconds < self.config.timeouts.request:
+            if exchange.deadline.seconds < self.config.timeouts.request:
                 call.end(None)                          # nor is an impatient caller: ten of them would lock out all
             raise
 
-    async def _stream(self, ask: Ask, tier: str, raw: bytes, usage: Usage, send: Send) -> bytes:
+    async def _stream(self, exchange: Exchange, tier: str, raw: bytes, usage: Usage, send: Send) -> bytes:
         """Pass the pieces on as they come; the last one with the usage only to callers who asked for it."""
-        assert ask.chat
-        wanted = ask.chat.stream_options is not None and ask.chat.stream_options.include_usage
-        events = self.engines[tier].stream(raw, ask.deadline, usage)
+        assert exchange.chat
+        wanted = exchange.chat.stream_options is not None and exchange.chat.stream_options.include_usage
+        events = self.engines[tier].stream(raw, exchange.deadline, usage)
         try:
             async for event, text in events:
                 if text:
-                    ask.last = time.perf_counter()
-                    ask.first = ask.first or ask.last
-                    ask.pieces += 1
-                    ask.answer.append(text)
+                    exchange.last = time.perf_counter()
+                    exchange.first = exchange.first or exchange.last
+                    exchange.pieces += 1
+                    exchange.answer.append(text)
                 if wanted or b'"choices":[]' not in event.replace(b" ", b"")[:400]:
-                    ask.begun = True
+                    exchange.begun = True
                     await send(event)
         finally:
             await events.aclose()                       # type: ignore[attr-defined]  # an async generator
         return b""
 
-    async def at(self, ask: Ask, tier: str, send: Send | None) -> bytes:
+    async def at(self, exchange: Exchange, tier: str, send: Send | None) -> bytes:
         """Attempts at one model until one succeeds or it makes no sense to go on."""
         if self.budget:
             self.budget.earn()
 
         def again(error: Exception) -> bool:            # never after the caller has seen something of the answer
-            return isinstance(error, UpstreamError) and error.again and not ask.begun
+            return isinstance(error, UpstreamError) and error.again and not exchange.begun
 
-        async for one in self.retry.context(ask.deadline, self.budget, again):
+        async for one in self.retry.context(exchange.deadline, self.budget, again):
             with one:
-                return await self.attempt(ask, tier, send)
+                return await self.attempt(exchange, tier, send)
         raise AssertionError("stamina ends with an answer or an error")
 
 

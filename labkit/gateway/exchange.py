@@ -15,7 +15,7 @@ NOBODY = Caller("", "", "", 0.0, "")
 
 
 @dataclass
-class Ask:
+class Exchange:
     """One request and what became of it. Times: s of `time.perf_counter`; money: micro-dollars."""
 
     id: str

@@ -21,9 +21,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from labkit.gateway import schema
-from labkit.gateway.attempts import Send as Piece
+from labkit.gateway.attempts import Send as SendPiece
 from labkit.gateway.budget import LedgerError
-from labkit.gateway.exchange import Ask
+from labkit.gateway.exchange import Exchange
 from labkit.gateway.refusals import Refused
 from labkit.gateway.resilience import Deadline, InFlight, Reused
 from labkit.gateway.service import Gateway
@@ -36,12 +36,12 @@ LEFT = 499                  # nginx's code for a client that hung up
 class Outgoing:
     """What goes back to one caller: a whole answer, or events; and an error in the shape the moment allows."""
 
-    def __init__(self, ask: Ask, send: Send):
-        self.ask, self.send, self.begun = ask, send, False
+    def __init__(self, exchange: Exchange, send: Send):
+        self.exchange, self.send, self.begun = exchange, send, False
 
     async def whole(self, status: int, body: bytes, extra: dict[str, str] | None = None) -> None:
         """One answer."""
-        self.ask.status = status
+        self.exchange.status = status
         await self._start(status, "application/json", {**(extra or {}), "content-length": str(len(body))})
         await self.send({"type": "http.response.body", "body": body})
 
@@ -53,13 +53,14 @@ class Outgoing:
 
     async def done(self) -> None:
         """The end of a stream."""
-        self.ask.status = 200
+        self.exchange.status = 200
         await self.event(events.DONE)
         await self.send({"type": "http.response.body", "body": b""})
 
     async def refuse(self, refusal: Refused) -> None:
         """An error, as a status or, in the middle of a stream, as its last event, without a [DONE]."""
-        self.ask.outcome, self.ask.message, self.ask.status = refusal.outcome, str(refusal), refusal.status
+        exchange = self.exchange
+        exchange.outcome, exchange.message, exchange.status = refusal.outcome, str(refusal), refusal.status
         if self.begun:
             await self.event(events.event(refusal.body))
             await self.send({"type": "http.response.body", "body": b""})
@@ -72,12 +73,12 @@ class Outgoing:
 
     async def _start(self, status: int, kind: str, extra: dict[str, str]) -> None:
         self.begun = True
-        ask = self.ask
-        headers = {"content-type": kind, "x-request-id": ask.id, **extra}
-        if ask.tier:
-            headers["x-labkit-model"] = ask.tier
-        if ask.degraded:
-            headers["x-labkit-degraded"] = ask.degraded.replace("\n", " ")
+        exchange = self.exchange
+        headers = {"content-type": kind, "x-request-id": exchange.id, **extra}
+        if exchange.tier:
+            headers["x-labkit-model"] = exchange.tier
+        if exchange.degraded:
+            headers["x-labkit-degraded"] = exchange.degraded.replace("\n", " ")
         await self.send({"type": "http.response.start", "status": status, "headers": [
             (name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]})
 
@@ -90,11 +91,11 @@ class ChatEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        ask = Ask(_request_id(headers.get("x-request-id", "")))
-        reply = Outgoing(ask, send)
+        exchange = Exchange(_request_id(headers.get("x-request-id", "")))
+        reply = Outgoing(exchange, send)
         watch: asyncio.Task[None] | None = None
         try:
-            ask.caller = self.service.whose(headers.get("authorization", ""))
+            exchange.caller = self.service.authenticate(headers.get("authorization", ""))
             if self.service.draining:
                 raise Refused("draining", "this gateway is shutting down", retry_after=1)
             try:
@@ -105,23 +106,23 @@ class ChatEndpoint:
                               f"{self.service.config.timeouts.body:g} s") from None
             if self.service.config.timeouts.cancel:
                 watch = asyncio.create_task(_watch(receive, asyncio.current_task()))
-            self._understand(ask, raw, headers)
-            await self._answer(ask, raw, headers.get("idempotency-key"), reply)
+            self._understand(exchange, raw, headers)
+            await self._answer(exchange, raw, headers.get("idempotency-key"), reply)
         except Refused as refusal:
             await reply.refuse(refusal)
         except _Left:
-            ask.outcome, ask.status = "cancelled", LEFT
+            exchange.outcome, exchange.status = "cancelled", LEFT
         except asyncio.CancelledError:
-            ask.outcome, ask.status = "cancelled", LEFT
+            exchange.outcome, exchange.status = "cancelled", LEFT
             if watch is None or not watch.done():       # the server is going down, not the caller
                 raise
         except Exception:
-            log.exception("request %s", ask.id)
+            log.exception("request %s", exchange.id)
             await reply.refuse(Refused("internal_error", "the gateway failed; the error is in its log"))
         finally:
             if watch:
                 watch.cancel()
-            self.service.recorder.count(ask)
+            self.service.recorder.count(exchange)
 
     async def _body(self, receive: Receive, headers: dict[str, str]) -> bytes:
         max_bytes = self.service.config.server.max_body_bytes
@@ -141,10 +142,10 @@ class ChatEndpoint:
             raise Refused("request_too_large", f"the body has more than {max_bytes:,} bytes")
         return b"".join(parts)
 
-    def _understand(self, ask: Ask, raw: bytes, headers: dict[str, str]) -> None:
+    def _understand(self, exchange: Exchange, raw: bytes, headers: dict[str, str]) -> None:
         """Check the request and its headers; fill in what follows from them."""
-        ask.chat, ask.size = schema.read(raw), len(raw)
-        ask.body = json.loads(raw)
+        exchange.chat, exchange.size = schema.read(raw), len(raw)
+        exchange.body = json.loads(raw)
         longest = self.service.config.timeouts.request
         asked = headers.get("x-timeout-seconds")
         try:
@@ -154,25 +155,26 @@ class ChatEndpoint:
         if not schema.SHORTEST <= seconds < math.inf:
             raise Refused("invalid_request", f"x-timeout-seconds = {(asked or '')[:30]!r}: must be a number >= "
                           f"{schema.SHORTEST:g}", "x-timeout-seconds")
-        ask.deadline = Deadline(min(seconds, longest))
+        exchange.deadline = Deadline(min(seconds, longest))
 
-    async def _answer(self, ask: Ask, raw: bytes, key: str | None, reply: Outgoing) -> None:
-        assert ask.chat
-        send = reply.event if ask.chat.stream else None
-        answer = await (self.service.answer(ask, send) if key is None else self._once(ask, raw, key, send))
-        ask.outcome = "degraded" if ask.degraded else "ok"
+    async def _answer(self, exchange: Exchange, raw: bytes, key: str | None, reply: Outgoing) -> None:
+        assert exchange.chat
+        send = reply.event if exchange.chat.stream else None
+        answer = await (self.service.answer(exchange, send) if key is None else
+                        self._idempotent(exchange, raw, key, send))
+        exchange.outcome = "degraded" if exchange.degraded else "ok"
         if send:
             await reply.done()
         else:
-            await reply.whole(200, answer, {"x-labkit-microdollars": str(ask.cost)})
+            await reply.whole(200, answer, {"x-labkit-microdollars": str(exchange.cost)})
 
-    async def _once(self, ask: Ask, raw: bytes, key: str, send: Piece | None) -> bytes:
+    async def _idempotent(self, exchange: Exchange, raw: bytes, key: str, send: SendPiece | None) -> bytes:
         """Answer, or give the answer that this key got before, at no cost. A stream is not kept, only that it was."""
         if not 1 <= len(key) <= 200:
             raise Refused("invalid_request", "idempotency-key: must have 1 to 200 characters", "idempotency-key")
-        once, name = self.service.once, f"{ask.caller.user}\n{key}"
+        idempotency, name = self.service.idempotency, f"{exchange.caller.user}\n{key}"
         try:
-            before = once.begin(name, hashlib.sha256(raw).hexdigest())
+            before = idempotency.begin(name, hashlib.sha256(raw).hexdigest())
         except InFlight:
             raise Refused("idempotency_conflict", "a request with this idempotency key is still running",
                           retry_after=1) from None
@@ -181,17 +183,17 @@ class ChatEndpoint:
         if before is not None and send:
             raise Refused("idempotency_conflict", "this idempotency key was used, and streams are not kept")
         if before is not None:
-            answer, ask.tier = before
+            answer, exchange.tier = before
             return answer
         try:
-            answer = await self.service.answer(ask, send)
+            answer = await self.service.answer(exchange, send)
         except BaseException:
-            once.forget(name)
+            idempotency.forget(name)
             raise
-        if ask.degraded:
-            once.forget(name)                           # the next try may get the real answer
+        if exchange.degraded:
+            idempotency.forget(name)                           # the next try may get the real answer
         else:
-            once.finish(name, (answer, ask.tier))
+            idempotency.finish(name, (answer, exchange.tier))
         return answer
 
 
@@ -216,7 +218,7 @@ def app(service: Gateway) -> Starlette:
     """The application around a service. All endpoints are coroutines: they share one thread with the ledger."""
     async def models(request: Request) -> Response:
         try:
-            service.whose(request.headers.get("authorization", ""))
+            service.authenticate(request.headers.get("authorization", ""))
         except Refused as refusal:
             return Response(refusal.body, refusal.status, media_type="application/json")
         return JSONResponse({"object": "list", "data": [{"id": name, "object": "model", "created": 0,

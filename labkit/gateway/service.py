@@ -28,10 +28,18 @@ import aiohttp
 from labkit.gateway.attempts import Attempts, Send
 from labkit.gateway.budget import Ledger, LedgerError
 from labkit.gateway.config import Config
-from labkit.gateway.exchange import Ask
+from labkit.gateway.exchange import Exchange
 from labkit.gateway.keys import Caller, KeyRefused, Keys
 from labkit.gateway.refusals import Refused
-from labkit.gateway.resilience import Admission, Answers, BreakerOpen, Buckets, DeadlineExceeded, Once, Overloaded
+from labkit.gateway.resilience import (
+    Admission,
+    AnswerCache,
+    BreakerOpen,
+    Buckets,
+    DeadlineExceeded,
+    IdempotencyKeys,
+    Overloaded,
+)
 from labkit.gateway.routing import CascadeRouter, KeywordRouter, LearnedRouter, LengthRouter
 from labkit.gateway.schema import Chat
 from labkit.gateway.telemetry import LocalReceiver, Tracer
@@ -58,8 +66,8 @@ class Gateway:
         self.admission = Admission(config.admission.running, config.admission.queue,
                                    learns=config.admission.learns)
         self.attempts = Attempts(config, self.ledger, self.metrics)
-        self.answers: Answers[bytes] = Answers(config.cache.entries, config.cache.seconds)
-        self.once: Once[tuple[bytes, str]] = Once()
+        self.answers: AnswerCache[bytes] = AnswerCache(config.cache.entries, config.cache.seconds)
+        self.idempotency: IdempotencyKeys[tuple[bytes, str]] = IdempotencyKeys()
         self.router = _router(config)
         self.metrics.watch(self.ledger, self.admission, self.attempts.breakers)
         self.audit = Audit(config.folder / config.files.audit) if config.files.audit else None
@@ -106,7 +114,7 @@ class Gateway:
         if self.audit:
             self.metrics.audit.set(self.audit.records)
 
-    def whose(self, authorization: str) -> Caller:
+    def authenticate(self, authorization: str) -> Caller:
         """The caller behind an Authorization header; Refused 401 or 429."""
         kind, _, key = authorization.partition(" ")
         if kind.lower() != "bearer" or not key.strip():
@@ -132,74 +140,76 @@ class Gateway:
         score: float = self.router.score(chat.question)
         return self.order[min(sum(score >= t for t in self.config.router.thresholds), len(self.order) - 1)]
 
-    async def answer(self, ask: Ask, send: Send | None) -> bytes:
+    async def answer(self, exchange: Exchange, send: Send | None) -> bytes:
         """The answer, by the chosen model or by what is left when it fails."""
-        assert ask.chat
-        tier = ask.tier = self.choose(ask.chat)
+        assert exchange.chat
+        tier = exchange.tier = self.choose(exchange.chat)
         begun = time.perf_counter()
         try:
-            async with self.admission.enter(ask.deadline):
+            async with self.admission.enter(exchange.deadline):
                 waited = time.perf_counter() - begun
-                ask.away += waited
+                exchange.away += waited
                 if waited > 1e-3:
-                    ask.step("queue", begun)
-                if isinstance(self.router, CascadeRouter) and ask.may_choose and send is None:
-                    answer = await self.cascade(ask)
+                    exchange.step("queue", begun)
+                if isinstance(self.router, CascadeRouter) and exchange.may_choose and send is None:
+                    answer = await self.cascade(exchange)
                 else:
-                    answer = await self.chain(ask, tier, send)
-                if answer and not ask.degraded and self.config.cache.entries:
-                    self.answers.put(self.fingerprint(ask), answer)
+                    answer = await self.chain(exchange, tier, send)
+                if answer and not exchange.degraded and self.config.cache.entries:
+                    self.answers.put(self.fingerprint(exchange), answer)
                 return answer
         except Overloaded as refusal:
             raise Refused("overloaded", f"{refusal}; the queue is full", retry_after=refusal.retry_after) from None
         except DeadlineExceeded as late:
-            raise Refused("deadline_exceeded", f"{late}; {ask.charged}") from None
+            raise Refused("deadline_exceeded", f"{late}; {exchange.charged}") from None
         except UpstreamRefused as refusal:
             raise Refused("invalid_request", f"the engine refused: {refusal}") from None
 
-    async def chain(self, ask: Ask, tier: str, send: Send | None) -> bytes:
+    async def chain(self, exchange: Exchange, tier: str, send: Send | None) -> bytes:
         """This model; if "auto" may choose, the smaller ones after it; an earlier answer; an honest message."""
-        assert ask.chat
+        assert exchange.chat
         place = self.order.index(tier)
-        ways = [tier, *reversed(self.order[:place])] if ask.chat.model == "auto" else [tier]
+        ways = [tier, *reversed(self.order[:place])] if exchange.chat.model == "auto" else [tier]
         failures: list[str] = []
         for name in ways:
             if name != tier:
-                ask.degraded = f"smaller model: {'; '.join(failures)}"
+                exchange.degraded = f"smaller model: {'; '.join(failures)}"
             try:
-                return await self.attempts.at(ask, name, send)
+                return await self.attempts.at(exchange, name, send)
             except (UpstreamError, BreakerOpen) as error:
                 failures.append(f"{name}: {error}")
-                if ask.begun:
-                    raise Refused("upstream_error", f"{error} after {ask.pieces} pieces; {ask.charged}") from None
-        if found := self.answers.get(self.fingerprint(ask)):
+                if exchange.begun:
+                    raise Refused("upstream_error",
+                                  f"{error} after {exchange.pieces} pieces; {exchange.charged}") from None
+        if found := self.answers.get(self.fingerprint(exchange)):
             age, answer = found
-            ask.degraded = f"cached: an answer of {age:.0f} s ago; {'; '.join(failures)}"
+            exchange.degraded = f"cached: an answer of {age:.0f} s ago; {'; '.join(failures)}"
             if send:
                 await send(from_answer(answer))
             return answer
         waits = [breaker.open_for for name, breaker in self.attempts.breakers.items()
                  if name in ways and breaker.state != "closed"]
         raise Refused("unavailable" if waits else "upstream_error",
-                      f"no model could answer ({'; '.join(failures)}); {ask.charged}",
+                      f"no model could answer ({'; '.join(failures)}); {exchange.charged}",
                       retry_after=max(waits, default=1.0))
 
-    async def cascade(self, ask: Ask) -> bytes:
+    async def cascade(self, exchange: Exchange) -> bytes:
         """From the smallest model up, until an answer will do; each is paid for."""
         assert isinstance(self.router, CascadeRouter)
-        answer, ask.evidence = b"", True
+        answer, exchange.evidence = b"", True
         for tier in self.order:
-            answer = await self.chain(ask, tier, None)
+            answer = await self.chain(exchange, tier, None)
             why = self.router.escalate(*_evidence(answer))
-            if not why or tier == self.order[-1] or ask.degraded:
+            if not why or tier == self.order[-1] or exchange.degraded:
                 break
-            ask.step(f"escalate: {why}", time.perf_counter())
+            exchange.step(f"escalate: {why}", time.perf_counter())
         return answer
 
-    def fingerprint(self, ask: Ask) -> str:
+    def fingerprint(self, exchange: Exchange) -> str:
         """The same team asking the same."""
-        asked = {name: value for name, value in ask.body.items() if name not in ("stream", "stream_options", "user")}
-        return hashlib.sha256(json.dumps([ask.caller.team, asked], sort_keys=True).encode()).hexdigest()
+        asked = {name: value for name, value in exchange.body.items()
+                 if name not in ("stream", "stream_options", "user")}
+        return hashlib.sha256(json.dumps([exchange.caller.team, asked], sort_keys=True).encode()).hexdigest()
 
 
 def _tracing(config: Config, metrics: GatewayMetrics) -> tuple[LocalReceiver | None, Tracer | None]:

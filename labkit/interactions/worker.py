@@ -1,7 +1,7 @@
 """Runs cells in a process of its own, so that a library that crashes takes only this process with it.
 
-The parent sends a pickled list of jobs to our input; we answer with pickled messages on our output:
-("begin", cell key) before anything that may crash, ("cell", Cell) after it, ("done",) at the end.
+The parent sends a pickled list of jobs to our input; we answer with pickled messages on our output: ("begin", cell key)
+before anything that may crash, ("cell", Cell) after it, ("finished", case) after each job, ("done",) at the end.
 """
 
 from __future__ import annotations

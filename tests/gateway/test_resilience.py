@@ -9,14 +9,14 @@ import pytest
 
 from labkit.gateway.resilience import (
     Admission,
-    Answers,
+    AnswerCache,
     BreakerOpen,
     Buckets,
     CircuitBreaker,
     Deadline,
     DeadlineExceeded,
+    IdempotencyKeys,
     InFlight,
-    Once,
     Overloaded,
     Retry,
     RetryThrottle,
@@ -25,7 +25,7 @@ from labkit.gateway.resilience import (
     safe_queue_limit,
 )
 from labkit.metastability import theory
-from labkit.metastability.model import Clients, Gateway
+from labkit.metastability.model import Clients, Service
 
 
 class Clock:
@@ -220,7 +220,7 @@ def test_one_caller_cannot_use_up_the_share_of_another_nor_the_memory():
 
 
 def test_the_queue_bound_is_that_of_part_1():
-    service, clients = Gateway(0.5, 0.01, 50), Clients(timeout=3, retries=3)
+    service, clients = Service(0.5, 0.01, 50), Clients(timeout=3, retries=3)
     assert safe_queue_limit(theory.saturated_throughput(service), 3, theory.service_time_when_full(service)) == \
         theory.safe_queue_limit(service, clients) == 100
 
@@ -398,21 +398,21 @@ def test_a_deadline_counts_down_and_says_where_it_passed():
 # ---------------------------------------------------------------------------------------------------- memory
 def test_answers_are_kept_for_a_while_and_up_to_a_number():
     clock = Clock()
-    answers = Answers(max_entries=2, ttl=10, clock=clock)
+    answers = AnswerCache(max_entries=2, ttl=10, clock=clock)
     for name in "abc":
         answers.put(name, name.upper())
     clock.now += 4
     assert answers.get("a") is None and answers.get("c") == (4, "C") and len(answers) == 2
     clock.now += 7
     assert answers.get("c") is None
-    nothing = Answers(max_entries=0)
+    nothing = AnswerCache(max_entries=0)
     nothing.put("a", "A")
     assert nothing.get("a") is None
 
 
 def test_a_key_is_answered_once_and_never_for_another_request():
     clock = Clock()
-    once = Once(max_entries=2, ttl=10, clock=clock)
+    once = IdempotencyKeys(max_entries=2, ttl=10, clock=clock)
     assert once.begin("k", "body") is None
     with pytest.raises(InFlight):
         once.begin("k", "body")
@@ -441,8 +441,8 @@ def test_a_key_is_answered_once_and_never_for_another_request():
     (lambda: Retry(attempts=0), "Retry.attempts = 0: must be a whole number >= 1"),
     (lambda: RetryThrottle(-1), "ratio = -1: must be a number >= 0"),
     (lambda: Deadline(0), "seconds = 0: must be a number > 0"),
-    (lambda: Once(0), "max_entries = 0: must be a whole number >= 1"),
-    (lambda: Answers(ttl=0), "ttl = 0: must be a number > 0"),
+    (lambda: IdempotencyKeys(0), "max_entries = 0: must be a whole number >= 1"),
+    (lambda: AnswerCache(ttl=0), "ttl = 0: must be a number > 0"),
 ])
 def test_bad_input_names_field_value_and_range(make, message):
     with pytest.raises(ValueError) as refused:

@@ -2,8 +2,9 @@
 
 from labkit.gateway.resilience.breaker import BreakerOpen, Call, CircuitBreaker
 from labkit.gateway.resilience.limits import Admission, Buckets, Overloaded, TokenBucket, safe_queue_limit
-from labkit.gateway.resilience.memory import Answers, InFlight, Once, Reused
+from labkit.gateway.resilience.memory import AnswerCache, IdempotencyKeys, InFlight, Reused
 from labkit.gateway.resilience.retry import Deadline, DeadlineExceeded, Retry, RetryThrottle
 
-__all__ = ["Admission", "Answers", "BreakerOpen", "Buckets", "Call", "CircuitBreaker", "Deadline", "DeadlineExceeded",
-           "InFlight", "Once", "Overloaded", "Retry", "RetryThrottle", "Reused", "TokenBucket", "safe_queue_limit"]
+__all__ = ["Admission", "AnswerCache", "BreakerOpen", "Buckets", "Call", "CircuitBreaker", "Deadline",
+           "DeadlineExceeded", "IdempotencyKeys", "InFlight", "Overloaded", "Retry", "RetryThrottle", "Reused",
+           "TokenBucket", "safe_queue_limit"]

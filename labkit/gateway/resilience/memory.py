@@ -13,7 +13,7 @@ from labkit import ranges
 Value = TypeVar("Value")
 
 
-class Answers(Generic[Value]):
+class AnswerCache(Generic[Value]):
     """The last `max_entries` answers, for `ttl` seconds; used when no model can answer, and marked with their age."""
 
     def __init__(self, max_entries: int = 1000, ttl: float = 3600.0, clock: Callable[[], float] = time.monotonic):
@@ -56,7 +56,7 @@ class _Entry(Generic[Value]):
     answer: Value | None = None
 
 
-class Once(Generic[Value]):
+class IdempotencyKeys(Generic[Value]):
     """Idempotency keys: the same request twice is answered, and paid for, once. In memory, for `ttl` seconds.
 
     Source: draft-ietf-httpapi-idempotency-key-header-07, 2025, section 2.
