@@ -1,9 +1,5 @@
 """Real servers on loopback. What is not installed is skipped, with the way to get it; the recordings never are."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +9,6 @@ import pytest
 
 from labkit.consistency import history, linearizable, real
 from labkit.consistency.real import etcd_cluster, postgres_standby, redis_replicas
-from labkit.loopback import Program, folder
 
 pytestmark = pytest.mark.live
 etcd = pytest.mark.skipif(etcd_cluster.binary() is None, reason="no etcd: apt-get install etcd-server")
@@ -28,7 +23,8 @@ def cluster():
 
 
 def slopes(cluster):
-    rows = pd.DataFrame(cluster.latencies(delays=(0, 10, 25)))
+    # long delays, so that a busy machine's own few ms weigh little
+    rows = pd.DataFrame(cluster.latencies(delays=(0, 60)))
     return {key: np.polyfit(2 * some["delay"], some["ms"], 1)[0] for key, some in rows.groupby(["role", "call"])}
 
 
@@ -132,34 +128,6 @@ def gone(text):
 
 
 linux = pytest.mark.skipif(not Path("/proc").exists(), reason="looks into /proc: Linux only")
-
-
-@linux
-@pytest.mark.parametrize("command", [["sleep", "987.5"], ["sh", "-c", "trap '' TERM; exec sleep 987.5"]],
-                         ids=["willing", "deaf to TERM"])
-@pytest.mark.parametrize("end", ["KILL", "TERM"])
-def test_a_program_and_its_folder_are_gone_after_close(end, command):
-    home = folder()
-    program = Program(command, home, end=end)
-    try:
-        assert becomes(lambda: children("987.5"))
-    finally:
-        program.close()
-    assert gone("987.5")
-    assert becomes(lambda: not home.exists())
-
-
-@linux
-def test_nothing_is_left_when_the_owner_is_killed():
-    script = ("import time\nfrom labkit.loopback import Program, folder\n"
-              "home = folder()\nprogram = Program(['sleep', '986.25'], home)\nprint(home, flush=True)\ntime.sleep(60)")
-    owner = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    home = owner.stdout.readline().strip()
-    assert becomes(lambda: children("986.25"))
-    os.kill(owner.pid, signal.SIGKILL)
-    owner.communicate()
-    assert gone("986.25")
-    assert gone(home)
 
 
 @linux

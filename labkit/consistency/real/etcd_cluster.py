@@ -21,7 +21,7 @@ from labkit import ranges
 from labkit.consistency.history import Operation
 from labkit.consistency.real.etcd_client import PATIENCE, Client, Notebook, Unavailable
 from labkit.consistency.real.programs import RealSystem
-from labkit.loopback import Program, Proxy, folder, free_port
+from labkit.loopback import Program, Proxy, free_port
 
 HEARTBEAT, ELECTION = 50, 500       # ms
 READS = ("linearizable", "serializable")
@@ -72,36 +72,35 @@ class Etcd(RealSystem):
     def start(self) -> None:
         version = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
         self.label = f"etcd {version.split()[2]}, {self.nodes} real nodes on loopback"
-        self.ports = [free_port() for _ in range(self.nodes)]
-        peers = [free_port() for _ in range(self.nodes)]
-        self.proxy = Proxy(peers)
-        self.stack.callback(self.proxy.close)
-        cluster = ",".join(f"n{i}=http://127.0.0.1:{port}" for i, port in enumerate(self.proxy.ports))
-        self.programs = []
-        for i in range(self.nodes):
-            home, client = folder(), f"http://127.0.0.1:{self.ports[i]}"
-            program = Program(
-                [self.program, "--name", f"n{i}", "--data-dir", home / "data",
-                 "--listen-peer-urls", f"http://127.0.0.1:{peers[i]}",
-                 "--initial-advertise-peer-urls", f"http://127.0.0.1:{self.proxy.ports[i]}",
-                 "--listen-client-urls", client, "--advertise-client-urls", client,
-                 "--initial-cluster", cluster, "--heartbeat-interval", str(HEARTBEAT),
-                 "--election-timeout", str(ELECTION), "--log-level", "error"], home)
-            self.programs.append(program)
-            self.stack.callback(program.close)
-        self.wait_for_leader(20)
+        self.proxy = self.stack.enter_context(Proxy([free_port() for _ in range(self.nodes)]))
+        self.programs = [self.stack.enter_context(Program(partial(self._command, i))) for i in range(self.nodes)]
+        self.ports = [program.port for program in self.programs]
+        self.wait_for_leader(60)
         self.link_delay = self._delay
 
+    def _command(self, i: int, program: Program) -> list[str | Path]:
+        """Node `i`: its peers reach it through the proxy, its clients do not."""
+        client = f"http://127.0.0.1:{program.port}"
+        cluster = ",".join(f"n{i}=http://127.0.0.1:{port}" for i, port in enumerate(self.proxy.ports))
+        return [self.program, "--name", f"n{i}", "--data-dir", program.home / "data",
+                "--listen-peer-urls", f"http://127.0.0.1:{self.proxy.targets[i]}",
+                "--initial-advertise-peer-urls", f"http://127.0.0.1:{self.proxy.ports[i]}",
+                "--listen-client-urls", client, "--advertise-client-urls", client,
+                "--initial-cluster", cluster, "--heartbeat-interval", str(HEARTBEAT),
+                "--election-timeout", str(ELECTION), "--log-level", "error"]
+
     def wait_for_leader(self, limit: float = 10) -> int:
-        """Wait until all nodes agree on a leader; its number. RuntimeError after `limit` seconds."""
+        """Wait until all nodes agree on a leader; its number. RuntimeError after `limit` s, or if one has died."""
         end = time.monotonic() + limit
         while time.monotonic() < end:
+            for program in self.programs:
+                program.check()
             with contextlib.suppress(Unavailable):
                 states = [self.client(i).call("maintenance/status", {}) for i in range(self.nodes)]
                 leaders = {state.get("leader", "0") for state in states}
                 if len(leaders) == 1 and leaders != {"0"}:
                     members = [state["header"]["member_id"] for state in states]
-                    self.proxy.names = {f"{int(member):x}": i for i, member in enumerate(members)}
+                    self.proxy.names.update({f"{int(member):x}": i for i, member in enumerate(members)})
                     self.leader = members.index(leaders.pop())
                     return self.leader
             time.sleep(0.02)
@@ -120,22 +119,21 @@ class Etcd(RealSystem):
     @property
     def link_delay(self) -> float:
         """One-way delay of every link between nodes, ms."""
-        return self.proxy.delay * 1000
+        return self.proxy.delay[0] * 1000
 
     @link_delay.setter
     def link_delay(self, ms: float) -> None:
         ranges.number("link_delay", ms, 0, 200)
         self.proxy.delay = ms / 1000
-        time.sleep(4 * ms / 1000 + 0.1)         # until messages sent with the old delay have arrived
 
     def cut(self, node: int) -> None:
         """Isolate a node: cut its links to all others. Its clients still reach it."""
         ranges.whole("node", node, 0, self.nodes - 1)
-        self.proxy.cut([(node, other) for other in range(self.nodes) if other != node])
+        self.proxy.cut(*((node, other) for other in range(self.nodes) if other != node))
 
     def heal(self) -> None:
         """Mend all links."""
-        self.proxy.cut([])
+        self.proxy.heal()
 
     def kill(self, node: int) -> None:
         """kill -9."""

@@ -9,12 +9,13 @@ import shutil
 import statistics
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from labkit import ranges
 from labkit.consistency.real.programs import RealSystem, Shell
-from labkit.loopback import Program, Proxy, folder, free_port
+from labkit.loopback import Program, Proxy
 
 LEVELS = ("off", "local", "remote_write", "on", "remote_apply")
 
@@ -40,49 +41,51 @@ class Postgres(RealSystem):
     def start(self) -> None:
         version = subprocess.run([self.programs / "postgres", "--version"], capture_output=True, text=True, check=True)
         self.label = f"PostgreSQL {version.stdout.split()[2]}, primary and standby on loopback"
-        self.ports = ports = [free_port(), free_port()]
-        homes = [folder(self.user), folder(self.user)]
-        self.proxy = Proxy([ports[0]])
-        self.stack.callback(self.proxy.close)
-        for home in homes:                      # until its program's guard owns it
-            self.stack.callback(shutil.rmtree, home, ignore_errors=True)
-        self._run("initdb", "-D", homes[0] / "data", "-A", "trust", "--no-sync", "-U", "postgres")
-        self.primary = self._serve(homes[0], ports[0])
+        self.ports: list[int] = []
+        self.primary = self._serve(self._new_data)
         self.primary("create table t(v int); insert into t values (0); create table probe(v int);")
-        self._run("pg_basebackup", "-h", "127.0.0.1", "-p", str(ports[0]), "-U", "postgres", "-D", homes[1] / "data",
-                  "-X", "stream", "-c", "fast", "--no-sync")
-        (homes[1] / "data" / "standby.signal").touch()
-        with open(homes[1] / "data" / "postgresql.auto.conf", "a") as settings:
-            settings.write(f"primary_conninfo='host=127.0.0.1 port={self.proxy.ports[0]} user=postgres "
-                           "application_name=standby'\n")
-        self.standby = self._serve(homes[1], ports[1])
+        self.proxy = self.stack.enter_context(Proxy([self.ports[0]]))
+        self.standby = self._serve(self._copied_data)
         self.primary("alter system set synchronous_standby_names='standby'; select pg_reload_conf();")
         self._wait("select count(*) from pg_stat_replication where sync_state = 'sync'", "1")
         self.proxy.delay = self.link_delay / 1000
-        time.sleep(0.1)
 
-    def _serve(self, home: Path, port: int) -> Shell:
-        program = Program([self.programs / "postgres", "-D", home / "data", "-p", str(port), "-c",
-                           "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={home}", "-c",
-                           "shared_buffers=16MB", "-c", "wal_receiver_status_interval=1"], home, self.user, "TERM")
-        self.stack.callback(program.close)
-        end = time.monotonic() + 20
-        ready: list[str | Path] = [self.programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
-        while subprocess.run(ready, check=False).returncode:
-            if time.monotonic() > end:
-                raise RuntimeError(f"PostgreSQL did not start within 20 s; it says: {program.log}")
-            time.sleep(0.03)
-        shell = Shell(self._psql(port), "\\echo")
+    def _new_data(self, data: Path) -> None:
+        self._run("initdb", "-D", data, "-A", "trust", "--no-sync", "-U", "postgres")
+
+    def _copied_data(self, data: Path) -> None:
+        self._run("pg_basebackup", "-h", "127.0.0.1", "-p", str(self.ports[0]), "-U", "postgres", "-D", data,
+                  "-X", "stream", "-c", "fast", "--no-sync")
+        (data / "standby.signal").touch()
+        with open(data / "postgresql.auto.conf", "a") as settings:
+            settings.write(f"primary_conninfo='host=127.0.0.1 port={self.proxy.port} user=postgres "
+                           "application_name=standby'\n")
+
+    def _serve(self, prepare: Callable[[Path], None]) -> Shell:
+        def command(it: Program) -> list[str | Path | int]:
+            prepare(it.home / "data")
+            return [self.programs / "postgres", "-D", it.home / "data", "-p", it.port, "-c",
+                    "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={it.home}", "-c",
+                    "shared_buffers=16MB", "-c", "wal_receiver_status_interval=1"]
+
+        program = self.stack.enter_context(Program(command, ready=self._answers, user=self.user, end="TERM"))
+        self.ports.append(program.port)
+        shell = Shell(self._psql(program.port), "\\echo")
         self.stack.callback(shell.close)
         return shell
+
+    def _answers(self, program: Program) -> bool:
+        ready: list[str | Path] = [self.programs / "pg_isready", "-h", "127.0.0.1", "-p", str(program.port), "-q"]
+        return subprocess.run(ready, check=False).returncode == 0
 
     def _psql(self, port: int) -> list[str | Path]:
         return [self.programs / "psql", "-qAtX", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "postgres"]
 
     def _run(self, program: str, *arguments: str | Path) -> None:
-        subprocess.run([self.programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/",
-                       stderr=subprocess.DEVNULL, user=self.user, group=self.user,
-                       extra_groups=[] if self.user else None)
+        done = subprocess.run([self.programs / program, *arguments], capture_output=True, text=True, cwd="/",
+                              user=self.user, group=self.user, extra_groups=[] if self.user else None)
+        if done.returncode:
+            raise RuntimeError(f"{program} ended with code {done.returncode}; it says: {done.stderr.strip()}")
 
     def _wait(self, query: str, wanted: str, limit: float = 10) -> None:
         end = time.monotonic() + limit
@@ -107,11 +110,11 @@ class Postgres(RealSystem):
 
     def cut(self) -> None:
         """No more replication."""
-        self.proxy.cut([(None, 0)])
+        self.proxy.cut()
 
     def heal(self) -> None:
         """Replication again."""
-        self.proxy.cut([])
+        self.proxy.heal()
 
     # ------------------------------------------------------------------------------------------ experiments
     def levels(self, repeat: int = 5) -> list[dict[str, Any]]:

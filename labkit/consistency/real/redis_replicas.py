@@ -11,7 +11,7 @@ from typing import Any
 
 from labkit import ranges
 from labkit.consistency.real.programs import RealSystem, Shell
-from labkit.loopback import Program, Proxy, folder, free_port
+from labkit.loopback import Program, Proxy, listening
 
 
 def binary() -> Path | None:
@@ -30,27 +30,23 @@ class Redis(RealSystem):
     def start(self) -> None:
         version = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
         self.label = f"Redis {version.split('v=')[1].split()[0]}, primary and two replicas on loopback"
-        self.ports = [free_port() for _ in range(3)]
-        self.proxy = Proxy([self.ports[0]])
-        self.stack.callback(self.proxy.close)
-        self.shells = [self._serve(0)]
-        self.shells += [self._serve(i, "--replicaof", "127.0.0.1", str(self.proxy.ports[0])) for i in (1, 2)]
+        self.ports: list[int] = []
+        self.shells: list[Shell] = []
+        self._serve()
+        self.proxy = self.stack.enter_context(Proxy([self.ports[0]]))
+        for _ in range(2):
+            self._serve("--replicaof", "127.0.0.1", self.proxy.port)
         for shell in self.shells[1:]:
             _until(lambda shell=shell: "master_link_status:up" in shell("INFO replication"), "replicas did not connect")
         self.proxy.delay = self.link_delay / 1000
-        time.sleep(0.1)
 
-    def _serve(self, i: int, *more: str) -> Shell:
-        home = folder()
-        program = Program([self.program, "--port", str(self.ports[i]), "--bind", "127.0.0.1", "--save", "",
-                           "--appendonly", "no", "--dir", home, "--repl-diskless-sync-delay", "0", *more], home)
-        self.stack.callback(program.close)
-        ping = ["redis-cli", "-p", str(self.ports[i]), "ping"]
-        _until(lambda: subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n",
-               f"redis-server did not start: {program.log}")
-        shell = Shell(["redis-cli", "-p", str(self.ports[i])], "ECHO")
-        self.stack.callback(shell.close)
-        return shell
+    def _serve(self, *more: str | int) -> None:
+        program = self.stack.enter_context(Program(lambda it: [
+            self.program, "--port", it.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+            "--dir", it.home, "--repl-diskless-sync-delay", 0, *more], ready=listening))
+        self.ports.append(program.port)
+        self.shells.append(Shell(["redis-cli", "-p", str(program.port)], "ECHO"))
+        self.stack.callback(self.shells[-1].close)
 
     # ------------------------------------------------------------------------------------------ experiments
     def latencies(self, repeat: int = 9) -> list[dict[str, Any]]:
@@ -72,11 +68,11 @@ class Redis(RealSystem):
         """Cut the replicas off, write on, promote a replica, heal: how many acknowledged writes are gone?"""
         primary, promoted, other = self.shells
         self.proxy.delay = 0.0
-        self.proxy.cut([(None, 0)])
+        self.proxy.cut()
         acknowledged = [k for k in range(writes) if primary(f"SET k{k} x") == "OK"]
         promoted("REPLICAOF NO ONE")
         promoted("SET new 1")
-        self.proxy.cut([])
+        self.proxy.heal()
         for shell in (primary, other):
             shell(f"REPLICAOF 127.0.0.1 {self.ports[1]}")
         _until(lambda: "master_link_status:up" in primary("INFO replication"), "the old primary did not follow")
