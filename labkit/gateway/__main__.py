@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import socket
 import sys
 import time
 from pathlib import Path
@@ -90,7 +91,13 @@ def serve(found: config.Config) -> None:
     service = Gateway(found)
 
     class Draining(uvicorn.Server):
-        """Says at /readyz that it is going before it goes."""
+        """Says where it serves once it does, and at /readyz that it is going before it goes."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            port = self.servers[0].sockets[0].getsockname()[1]      # its own choice where the configuration says 0
+            logging.getLogger("labkit.gateway").info("serving", extra={"facts": {
+                "url": f"http://{found.server.host}:{port}/v1", "models": service.order}})
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             service.draining = True
@@ -104,8 +111,6 @@ def serve(found: config.Config) -> None:
     if found.server.host not in ("127.0.0.1", "::1", "localhost"):
         logging.getLogger("labkit.gateway").warning("listening on %s: reachable from other machines, without TLS",
                                                     found.server.host)
-    logging.getLogger("labkit.gateway").info("serving", extra={"facts": {
-        "url": f"http://{found.server.host}:{found.server.port}/v1", "models": service.order}})
     server.run()
 
 

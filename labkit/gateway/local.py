@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sqlite3
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,19 +17,19 @@ import pandas as pd
 from labkit.gateway.budget import Ledger
 from labkit.gateway.config import load
 from labkit.gateway.keys import Keys
-from labkit.loopback import Program, folder, free_port
+from labkit.loopback import Program
 from labkit.wire.scrape import Metrics
 
-PATIENCE = 30.0             # seconds a start may take; 2 on a quiet machine
+SERVES = r'"serving".*"url": "http://[^"]*:(\d+)/v1"'     # what it logs when it does
 
 
 class Running:
     """A running gateway. base_url: ending in /v1. key: of the first caller; keys: by user. home: its folder.
     seconds: how long the start took."""
 
-    def __init__(self, program: Program, port: int, home: Path, keys: dict[str, str], seconds: float):
-        self.program, self.port, self.home, self.keys, self.seconds = program, port, home, keys, seconds
-        self.base_url = f"http://127.0.0.1:{port}/v1"
+    def __init__(self, program: Program, keys: dict[str, str], seconds: float):
+        self.program, self.port, self.home, self.keys, self.seconds = program, program.port, program.home, keys, seconds
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
         self.key = next(iter(keys.values()))
 
     def __repr__(self) -> str:
@@ -89,31 +87,18 @@ def running(models: Sequence[Mapping[str, Any]], *, callers: Sequence[tuple[str,
     models: a [[models]] table each, from cheap to dear. callers: (user, team), a key for each. tables: the other
     tables of the configuration, as dicts (`budgets={"global": {"day": 1}}`). ConfigError lists what is wrong.
     """
-    home, port = folder(), free_port()
-    program = None
-    try:
-        text = _toml({**tables, "server": {"port": port, **tables.get("server", {})}}, models)
-        (home / "gateway.toml").write_text(text)
-        found = load(home / "gateway.toml")
-        keys = Keys(home / found.files.keys)
-        secret = {user: keys.new(user, team) for user, team in callers}
-        begun = time.monotonic()
-        program = Program([sys.executable, "-m", "labkit.gateway", "serve", "gateway.toml"], home, end="TERM")
-        _wait(program, port)
-        yield Running(program, port, home, secret, time.monotonic() - begun)
-    finally:
-        if program:
-            program.close()
-        shutil.rmtree(home, ignore_errors=True)
+    text = _toml({**tables, "server": {"port": 0, **tables.get("server", {})}}, models)
+    secret: dict[str, str] = {}
 
+    def command(it: Program) -> list[str]:
+        (it.home / "gateway.toml").write_text(text)
+        keys = Keys(it.home / load(it.home / "gateway.toml").files.keys)
+        secret.update((user, keys.new(user, team)) for user, team in callers)
+        return [sys.executable, "-m", "labkit.gateway", "serve", "gateway.toml"]
 
-def _wait(program: Program, port: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and program.process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"the gateway did not start: {program.log}")
+    begun = time.monotonic()
+    with Program(command, ready=SERVES, end="TERM") as program:
+        yield Running(program, secret, time.monotonic() - begun)
 
 
 def _toml(tables: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> str:

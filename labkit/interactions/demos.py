@@ -27,7 +27,8 @@ import duckdb
 import polars as pl
 import requests
 
-from labkit.loopback.serve import Answer, program, serve
+from labkit.loopback import Program, listening, serve
+from labkit.loopback.serve import Answer
 
 
 @dataclass(frozen=True)
@@ -244,13 +245,13 @@ def _redis(port: int, commands: list[list[bytes]]) -> list[bytes]:
 def eviction(writes: int = 3000) -> Shown:
     """A cache used as a store, and a memory limit set by somebody else."""
     def play(policy: str) -> dict[str, Any]:
-        def command(port: int, folder: Path) -> list[str]:
-            return ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory", "3mb",
-                    "--maxmemory-policy", policy, "--dir", str(folder)]
+        def command(it: Program) -> list[str | Path | int]:
+            return ["redis-server", "--port", it.port, "--bind", "127.0.0.1", "--save", "", "--maxmemory", "3mb",
+                    "--maxmemory-policy", policy, "--dir", it.home]
 
-        with program(command) as port:
-            answers = _redis(port, [[b"SET", b"job:%d" % i, b"x" * 1000] for i in range(writes)])
-            there = _redis(port, [[b"EXISTS", b"job:%d" % i] for i in range(writes)])
+        with Program(command, ready=listening) as server:
+            answers = _redis(server.port, [[b"SET", b"job:%d" % i, b"x" * 1000] for i in range(writes)])
+            there = _redis(server.port, [[b"EXISTS", b"job:%d" % i] for i in range(writes)])
         kept, acknowledged = there.count(b":1"), answers.count(b"+OK")
         return {"writes": writes, "errors": writes - acknowledged, "acknowledged and gone": acknowledged - kept}
 
@@ -268,17 +269,20 @@ def proxy() -> Shown:
             return 200, {}, b""
 
         with serve(app) as url:
-            def command(port: int, folder: Path) -> list[str]:
-                paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
-                (folder / "nginx.conf").write_text(
-                    f"daemon off; pid {folder}/pid; error_log /dev/null; events {{}} "
-                    f"http {{ access_log off; {paths} client_body_temp_path {folder}/body; client_body_buffer_size 4m; "
-                    f"{extra} server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {url}; }} }} }}")
-                return ["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+            def command(it: Program) -> list[str | Path]:
+                kinds = ("proxy", "fastcgi", "uwsgi", "scgi")
+                paths = "".join(f"{kind}_temp_path {it.home}/{kind};" for kind in kinds)
+                (it.home / "nginx.conf").write_text(
+                    f"daemon off; pid {it.home}/pid; error_log /dev/null; events {{}} "
+                    f"http {{ access_log off; {paths} client_body_temp_path {it.home}/body; "
+                    f"client_body_buffer_size 4m; {extra} "
+                    f"server {{ listen 127.0.0.1:{it.port}; location / {{ proxy_pass {url}; }} }} }}")
+                return ["nginx", "-c", it.home / "nginx.conf", "-p", it.home]
 
-            with program(command) as port:
-                upload = requests.post(f"http://127.0.0.1:{port}/", data=b"x" * 2_000_000, timeout=10).status_code
-                requests.get(f"http://127.0.0.1:{port}/", headers={"tenant_id": "42"}, timeout=10)
+            with Program(command, ready=listening) as nginx:
+                front = f"http://127.0.0.1:{nginx.port}/"
+                upload = requests.post(front, data=b"x" * 2_000_000, timeout=10).status_code
+                requests.get(front, headers={"tenant_id": "42"}, timeout=10)
         return {"2 MB upload": upload, "tenant_id the application saw": seen[-1]}
 
     return Shown("A proxy with limits of its own",

@@ -39,7 +39,7 @@ LOOK = 0.02                 # s between two looks whether it is
 KEPT = 20_000               # characters of its output an error keeps
 SHOWN = 8                   # lines of its output an error shows
 
-Word = str | Path | int
+Word = str | Path | float
 Command = Sequence[Word] | Callable[["Program"], Sequence[Word]]
 Ready = Callable[["Program"], object] | str
 
@@ -71,13 +71,13 @@ class Program:
     def __init__(
         self,
         command: Command,
+        *,
+        ready: Ready | None = None,
+        patience: float = PATIENCE,
         home: Path | None = None,
         user: str | None = None,
         end: str = "KILL",
         environment: Mapping[str, str] | None = None,
-        *,
-        ready: Ready | None = None,
-        patience: float = PATIENCE,
     ):
         ranges.one_of("Program.end", end, SIGNALS)
         ranges.number("Program.patience", patience, 0, above=True)

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-
-from labkit.loopback.programs import free_port
 
 Answer = tuple[int, dict[str, str], bytes]          # status, headers, body
 App = Callable[[BaseHTTPRequestHandler, bytes], Answer]
@@ -55,31 +48,3 @@ def serve(app: App, idle: float | None = None) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@contextlib.contextmanager
-def program(command: Callable[[int, Path], list[str]], patience: float = 10.0) -> Iterator[int]:
-    """Run `command(port, folder)` until the block ends; yields the port once somebody listens there.
-
-    Raises RuntimeError if the program ends or nobody listens within `patience` seconds.
-    """
-    with tempfile.TemporaryDirectory(prefix="labkit-demo-") as folder:
-        port = free_port()
-        process = subprocess.Popen(command(port, Path(folder)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + patience
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{process.args!r} did not start listening")
-                time.sleep(0.02)
-            yield port
-        finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()

@@ -10,54 +10,34 @@ import json
 import math
 import random
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from labkit.loopback import Program, allow_open_files
 from labkit.metastability.experiment import Experiment
-from labkit.metastability.live_server import allow_open_files
+from labkit.metastability.live_server import OPEN_FILES
 from labkit.metastability.policies import BreakerState, BudgetState, delay
 from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
 
-GRACE = 20.0        # a server outlives its experiment by this much (s) and then ends by itself
+LISTENS = r"^(\d+)$"
 
 
-class Server:
-    """The server process of one experiment, as a context manager; it dies with its owner."""
+def start(experiment: Experiment) -> Program:
+    """The server of one experiment, as a context manager: a process that is gone when we are; see `Program`.
 
-    def __init__(self, experiment: Experiment):
-        self.experiment = experiment
-
-    def __enter__(self) -> Server:
-        service = asdict(self.experiment.service)
-        service["queue"]["kind"] = type(self.experiment.service.queue).__name__
-        trigger = self.experiment.trigger
-        config = {"service": service, "trigger": asdict(trigger) if trigger else None,
-                  "seed": self.experiment.seed, "lifetime": self.experiment.duration + GRACE}
-        self.process = subprocess.Popen([sys.executable, "-m", "labkit.metastability.live_server", json.dumps(config)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        return self
-
-    def ready(self) -> int:
-        """Wait for the server to listen; its port."""
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the live server ended with code {self.process.wait()} before it listened")
-        self.port = int(line)
-        return self.port
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.process.kill()
-        self.process.communicate()      # closes both pipes and collects the process
+    It listens when it has printed its port: `program.wait_until(LISTENS)`.
+    """
+    service = asdict(experiment.service)
+    service["queue"]["kind"] = type(experiment.service.queue).__name__
+    trigger = asdict(experiment.trigger) if experiment.trigger else None
+    config = {"service": service, "trigger": trigger, "seed": experiment.seed}
+    return Program([sys.executable, "-m", "labkit.metastability.live_server", json.dumps(config)])
 
 
 class HttpCall(asyncio.Protocol):
@@ -240,13 +220,13 @@ async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
     for name, experiment in experiments.items():
         if experiment.clients.population:
             raise ValueError(f"{name}: Clients.population: the live experiment knows only open systems")
-    allow_open_files()
+    allow_open_files(OPEN_FILES)
     with ExitStack() as stack:
-        servers = {name: stack.enter_context(Server(experiment)) for name, experiment in experiments.items()}
+        servers = {name: stack.enter_context(start(experiment)) for name, experiment in experiments.items()}
         for server in servers.values():
-            await asyncio.to_thread(server.ready)
+            await asyncio.to_thread(server.wait_until, LISTENS)
         begin = time.monotonic() + 0.2
-        crowds = {name: LiveClients(server.experiment, server.port, begin) for name, server in servers.items()}
+        crowds = {name: LiveClients(each, servers[name].port, begin) for name, each in experiments.items()}
         try:
             for crowd in crowds.values():
                 await fetch(crowd.port, "/start", X_Begin=begin)

@@ -1,25 +1,22 @@
 """The same service for real: an HTTP server on loopback whose requests really take `base + slope * active` s.
 
-Run by `live.Server` as its own process: `python -m labkit.metastability.live_server '<json>'`. It prints its port,
-and ends when its standard input closes (its owner stopped or crashed) or its lifetime is over. Like most servers
-it does not notice that a client has left.
+Run by `live.start` as its own process: `python -m labkit.metastability.live_server '<json>'`. It prints its port.
+Like most servers it does not notice that a client has left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import resource
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.loopback import allow_open_files
 from labkit.metastability.model import CoDel, Fifo, Lifo, Service, Trigger
 from labkit.metastability.policies import CoDelState
 
@@ -156,24 +153,9 @@ async def serve(config: dict[str, Any]) -> None:
     live = LiveService(service, trigger, config["seed"])
     server = await live.loop.create_server(lambda: Exchange(live), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.sleep(config["lifetime"])
-
-
-def allow_open_files(count: int = OPEN_FILES) -> None:
-    """Raise this process's soft limit on open files to `count`, as far as the hard limit lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    goal = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < goal:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (goal, hard))
-
-
-def end_with_owner() -> None:
-    """Leave at once when standard input closes: the owner is gone, however it went."""
-    sys.stdin.buffer.read()
-    os._exit(0)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    allow_open_files()
-    threading.Thread(target=end_with_owner, daemon=True).start()
+    allow_open_files(OPEN_FILES)
     asyncio.run(serve(json.loads(sys.argv[1])))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from labkit import gateway
 from labkit.gateway.trial import scripted
-from labkit.loopback import Program, folder, free_port
+from labkit.loopback import Program
 
 QUESTION = "What is EBITDA? Answer in one sentence please."
 HUGE = {"day": 1e6, "month": 1e6}
@@ -86,22 +86,20 @@ def litellm(engine):
     if not command:
         yield None
         return
-    home, port = folder(), free_port()
-    (home / "config.yaml").write_text(json.dumps({
-        "model_list": [{"model_name": "small", "litellm_params": {"model": "openai/scripted", "api_key": "none",
-                                                                  "api_base": engine.base_url}}],
-        "general_settings": {"master_key": "sk-bench"}}))
-    program = Program([command, "--config", home / "config.yaml", "--port", str(port), "--host", "127.0.0.1"], home,
-                      end="TERM", environment={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-                                               "LITELLM_LOG": "ERROR", "NO_PROXY": "127.0.0.1"})
-    try:
-        for _ in range(300):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/liveliness"):
-                break
-            time.sleep(0.2)
-        yield program.process.pid, f"http://127.0.0.1:{port}/v1/chat/completions"
-    finally:
-        program.close()
+    def settings(it):
+        (it.home / "config.yaml").write_text(json.dumps({
+            "model_list": [{"model_name": "small", "litellm_params": {"model": "openai/scripted", "api_key": "none",
+                                                                      "api_base": engine.base_url}}],
+            "general_settings": {"master_key": "sk-bench"}}))
+        return [command, "--config", it.home / "config.yaml", "--port", it.port, "--host", "127.0.0.1"]
+
+    def ready(it):
+        return urllib.request.urlopen(f"http://127.0.0.1:{it.port}/health/liveliness")
+
+    with Program(settings, ready=ready, end="TERM", environment={
+            **os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR",
+            "NO_PROXY": "127.0.0.1"}) as program:
+        yield program.process.pid, f"http://127.0.0.1:{program.port}/v1/chat/completions"
 
 
 def main():

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import random
-import shutil
 import signal
 import subprocess
 import threading
@@ -19,7 +18,7 @@ from labkit.consistency.real.postgres_standby import binaries
 from labkit.gateway.budget import Ledger, LedgerError, attack, designs, dollars, price, reconcile, store
 from labkit.gateway.config import ModelConfig
 from labkit.gateway.upstream import Usage
-from labkit.loopback import Program, folder, free_port
+from labkit.loopback import Program
 
 DAY = 86_400.0
 
@@ -395,20 +394,18 @@ def database():
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt install postgresql")
     user = "postgres" if os.getuid() == 0 else None
-    home, port = folder(user), free_port()
-    subprocess.run([programs / "initdb", "-D", home / "data", "-A", "trust", "--no-sync", "-U", "postgres"], user=user,
-                   cwd=home, check=True, capture_output=True)
-    program = Program([programs / "postgres", "-D", home / "data", "-p", str(port), "-c", "listen_addresses=127.0.0.1",
-                       "-c", f"unix_socket_directories={home}", "-c", "fsync=off"], home, user, "TERM")
-    try:
-        for _ in range(200):
-            if subprocess.run([programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]).returncode == 0:
-                break
-            time.sleep(0.05)
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        program.close()
-        shutil.rmtree(home, ignore_errors=True)
+
+    def command(it):
+        subprocess.run([programs / "initdb", "-D", it.home / "data", "-A", "trust", "--no-sync", "-U", "postgres"],
+                       user=user, cwd=it.home, check=True, capture_output=True)
+        return [programs / "postgres", "-D", it.home / "data", "-p", it.port, "-c", "listen_addresses=127.0.0.1",
+                "-c", f"unix_socket_directories={it.home}", "-c", "fsync=off"]
+
+    def ready(it):
+        return subprocess.run([programs / "pg_isready", "-h", "127.0.0.1", "-p", str(it.port), "-q"]).returncode == 0
+
+    with Program(command, ready=ready, user=user, end="INT") as program:    # TERM waits for its clients
+        yield f"postgresql://postgres@127.0.0.1:{program.port}/postgres"
 
 
 @pytest.mark.live

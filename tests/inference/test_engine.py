@@ -211,7 +211,7 @@ def test_start_in_the_foreground_ends_with_control_c():
                                stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED="1"))
     assert process.stdout.readline().startswith("twin: SmolLM2-135M-Instruct at http://127.0.0.1:")
     state = next(places.runs().glob("twin-*/state.json")).parent
-    found = engine.running_state(state)
+    found = session.running_state(state)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     process.stdout.close()

@@ -1,18 +1,14 @@
 """The collapse for real: it happens, the cures work, and nothing is left behind."""
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from labkit.loopback import Program, ProgramError
 from labkit.metastability import Clients, Fifo, Lifo, Load, RetryBudget, Service, Trigger
-from labkit.metastability.live import Experiment, Server, run_all
+from labkit.metastability.live import LISTENS, Experiment, run_all, start
 
 pytestmark = pytest.mark.live
 SERVICE, CLIENTS = Service(0.1, 0.01, 10), Clients(0.8, 3)
@@ -37,37 +33,12 @@ def test_collapse_and_cures():
         assert len(run.per_second) == 16
 
 
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().split()[2] != "Z"
-
-
-def test_the_server_is_gone_after_the_context_and_after_an_error():
-    experiment = Experiment(SERVICE, CLIENTS, STORM, 60)
-    with pytest.raises(KeyboardInterrupt), Server(experiment) as server:
-        server.ready()
-        raise KeyboardInterrupt
-    assert server.process.poll() is not None
-
-
-@pytest.mark.skipif(not os.path.exists("/proc"), reason="looks at /proc, which this system does not have")
-def test_the_server_is_gone_after_its_owner_was_killed():
-    code = ("from tests.metastability.test_live import *\nimport time\n"
-            "server = Server(Experiment(SERVICE, CLIENTS, STORM, 60)).__enter__()\nserver.ready()\n"
-            "print(server.process.pid, flush=True)\ntime.sleep(60)")
-    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    pid = int(owner.stdout.readline())
-    assert alive(pid)
-    owner.send_signal(signal.SIGKILL)
-    owner.communicate()
-    deadline = time.monotonic() + 10
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)        # waiting for another process to end: there is no event to wait on
-    assert not alive(pid)
+def test_a_server_that_cannot_start_says_why():
+    with start(Experiment(SERVICE, CLIENTS, STORM, 16)) as server:
+        *python, config = server.words
+    with (Program([*python, config.replace("Fifo", "Filo")]) as server,
+          pytest.raises(ProgramError, match="(?s)ended with code 1; it says: .*KeyError: 'Filo'")):
+        server.wait_until(LISTENS)
 
 
 def test_a_closed_system_is_refused():

@@ -68,7 +68,7 @@ class Postgres(RealSystem):
                     "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={it.home}", "-c",
                     "shared_buffers=16MB", "-c", "wal_receiver_status_interval=1"]
 
-        program = self.stack.enter_context(Program(command, ready=self._answers, user=self.user, end="TERM"))
+        program = self.stack.enter_context(Program(command, ready=self._answers, user=self.user, end="INT"))
         self.ports.append(program.port)
         shell = Shell(self._psql(program.port), "\\echo")
         self.stack.callback(shell.close)

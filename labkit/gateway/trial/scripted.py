@@ -17,18 +17,18 @@ import contextlib
 import json
 import re
 import sys
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from labkit.loopback import Program, folder, free_port
+from labkit.loopback import Program
 from labkit.wire import events
 from labkit.wire.scrape import Metrics
 
 WORDS = ("Every", "request", "has", "a", "price", "and", "every", "price", "has", "an", "owner", "so", "count",
          "before", "you", "spend")
+RUNS = r"running on http://127.0.0.1:(\d+) "        # what uvicorn prints when it does
 RECOVER = 2                 # refusals before "first 503" answers
 
 
@@ -155,8 +155,9 @@ async def _reply(send: Any, status: int, body: bytes, kind: bytes = b"applicatio
 class Handle:
     """A running scripted engine: base_url and port."""
 
-    def __init__(self, program: Program, port: int):
-        self.program, self.port, self.base_url, self.model = program, port, f"http://127.0.0.1:{port}/v1", "scripted"
+    def __init__(self, program: Program):
+        self.program, self.port, self.model = program, program.port, "scripted"
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
 
     def metrics(self) -> Metrics:
         """Its counters now."""
@@ -167,21 +168,11 @@ class Handle:
 @contextlib.contextmanager
 def running(delay: float = 0.0) -> Iterator[Handle]:
     """A scripted engine in a process of its own, for one block."""
-    port = free_port()
-    program = Program([sys.executable, "-m", "labkit.gateway.trial.scripted", str(port), str(delay)], folder())
-    try:
-        handle = Handle(program, port)
-        for _ in range(400):
-            with contextlib.suppress(OSError):
-                handle.metrics()
-                break
-            time.sleep(0.05)
-        yield handle
-    finally:
-        program.close()
+    with Program([sys.executable, "-m", "labkit.gateway.trial.scripted", delay], ready=RUNS) as program:
+        yield Handle(program)
 
 
 if __name__ == "__main__":
     import uvicorn
 
-    uvicorn.run(Scripted(float(sys.argv[2])), port=int(sys.argv[1]), log_level="error", access_log=False)
+    uvicorn.run(Scripted(float(sys.argv[1])), port=0, access_log=False)

@@ -15,11 +15,12 @@ import os
 import signal
 import sys
 import time
+import urllib.request
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from labkit.inference.engine import places
-from labkit.loopback import Program
+from labkit.loopback import Program, ProgramError
 
 WATCH = 0.25                # seconds between two looks
 
@@ -57,28 +58,50 @@ def keep(folder: Path) -> None:
     home.mkdir(exist_ok=True)
     # our own variables are not in the file: some of them are secrets
     variables = {name: value for name, value in {**os.environ, **spec["variables"]}.items() if value is not None}
-    program = Program(spec["command"], home, end="TERM", environment=variables)
-    why = "asked to stop"
+    program = Program(spec["command"], home=home, end="TERM", environment=variables)
+    why = "did not start"
     try:
-        (folder / "state.json").write_text(json.dumps({"keeper": os.getpid(), "engine": program.process.pid,
-                                                       **spec["shown"]}))
-        last_used = time.monotonic()
-        while not asked:
-            if program.process.poll() is not None:
-                why = "the engine ended"
-                break
-            if users(folder):
-                last_used = time.monotonic()
-            elif time.monotonic() - last_used > spec["idle"]:
-                why = "nobody used it any more"
-                break
-            time.sleep(WATCH)
+        why = _watch(program, folder, spec, asked)
     finally:
         with contextlib.suppress(OSError):
-            (folder / "last.log").write_text(f"{why}\n" + (home / "log").read_text(errors="replace")[-20_000:])
+            (folder / "last.log").write_text(f"{why}\n{program.output[-20_000:]}")
         (folder / "state.json").unlink(missing_ok=True)
         program.close()
         lock.close()                            # only now may the next keeper start
+
+
+def _watch(program: Program, folder: Path, spec: dict[str, Any], asked: list[int]) -> str:
+    """Say that the engine starts, and that it is ready, and wait until nobody needs it any more; why it is to end."""
+    def say(ready: bool) -> None:
+        (folder / "state.json").write_text(json.dumps({"keeper": os.getpid(), "engine": program.process.pid,
+                                                       "ready": ready, **spec["shown"]}))
+
+    port, patience = spec["shown"]["port"], spec["patience"]
+    say(False)
+    try:
+        program.wait_until(lambda it: asked or healthy(port, 1.0), patience)
+    except ProgramError:
+        return "did not start" if program.process.poll() is not None else f"did not answer within {patience:g} s"
+    say(True)
+    last_used = time.monotonic()
+    while not asked:
+        if program.process.poll() is not None:
+            return "ended"
+        if users(folder):
+            last_used = time.monotonic()
+        elif time.monotonic() - last_used > spec["idle"]:
+            return "was not used any more"
+        time.sleep(WATCH)
+    return "was asked to stop"
+
+
+def healthy(port: int, timeout: float) -> bool:
+    """Whether the engine at `port` answers within `timeout` s."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=timeout) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ protocol under `base_url`, and never outlives its users: see `keeper`.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -61,7 +62,7 @@ class Engine:
 
     def healthy(self, timeout: float = 2.0) -> bool:
         """Whether it answers within `timeout` seconds."""
-        return _healthy(self.port, timeout)
+        return keeper.healthy(self.port, timeout)
 
     def metrics(self) -> Metrics:
         """Its metrics now; EngineError if it does not answer."""
@@ -151,7 +152,7 @@ def _start(settings: Settings, banner: str) -> Engine:
     try:
         with places.alone(folder / "start.lock"):
             state = running_state(folder)
-            if state and _healthy(state["port"], 5.0):
+            if state and keeper.healthy(state["port"], 5.0):
                 return Engine(settings, folder, state, share, 0.0, banner)
             _end(folder)                                # dead, or deaf
             state = _launch(settings, folder)
@@ -168,21 +169,21 @@ def _launch(settings: Settings, folder: Path) -> dict[str, Any]:
     (folder / "last.log").unlink(missing_ok=True)
     (folder / "spec.json").write_text(json.dumps(
         {"command": command, "variables": variables, "idle": float(os.environ.get("LABKIT_ENGINE_IDLE") or IDLE),
-         "shown": {"port": port, **asdict(settings)}}))
+         "patience": PATIENCE, "shown": {"port": port, **asdict(settings)}}))
     path = os.pathsep.join(part for part in sys.path if part)
     process = subprocess.Popen([sys.executable, "-m", "labkit.inference.engine.keeper", str(folder)], cwd=folder,
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                start_new_session=True, env={**os.environ, "PYTHONPATH": path})
     try:
         with bar(f"starting {settings.kind}", USUAL[settings.kind], "s") as step:
-            for quarter in range(int(PATIENCE * 4)):
-                if process.poll() is not None:
-                    raise EngineError(f"{settings.kind} did not start: {_reason(folder)}")
-                if _healthy(port, 1.0) and (state := running_state(folder)):
+            for quarter in itertools.count(1):          # the keeper has the patience, and ends when it is over
+                if (state := running_state(folder)) and state["ready"]:
                     return state
+                if process.poll() is not None:
+                    raise EngineError(f"{settings.kind} {_reason(folder)}")
                 time.sleep(0.25)
-                step(quarter % 4 == 3)
-        raise EngineError(f"{settings.kind} did not answer within {PATIENCE:.0f} s: {_reason(folder)}")
+                step(quarter % 4 == 0)
+        raise AssertionError
     except BaseException:                               # Ctrl-C too: nothing half started stays
         process.terminate()
         process.wait(20)
@@ -190,12 +191,14 @@ def _launch(settings: Settings, folder: Path) -> dict[str, Any]:
 
 
 def _reason(folder: Path) -> str:
-    """The line of the log that says most about why an engine ended."""
-    log = next((file for file in (folder / "last.log", folder / "program" / "log") if file.exists()), None)
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log else []
+    """Why an engine ended: what its keeper says, and the line of the log that says most."""
+    log = folder / "last.log"
+    text = log.read_text(errors="replace") if log.exists() else "did not start"
+    why, *lines = [line for line in text.splitlines() if line.strip()]
     last = max((i for i, line in enumerate(lines) if "Error" in line), default=len(lines) - 1)
     # pydantic says what is wrong in the line after the one that says that something is
-    return " ".join(line.split(") ")[-1].strip() for line in lines[last:last + 3])[:500] or "it printed nothing"
+    said = " ".join(line.split(") ")[-1].strip() for line in lines[last:last + 3])[:500]
+    return f"{why}: {said or 'it printed nothing'}"
 
 
 def running_state(folder: Path) -> dict[str, Any] | None:
@@ -206,14 +209,6 @@ def running_state(folder: Path) -> dict[str, Any] | None:
         return dict(json.loads((folder / "state.json").read_text()))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-
-
-def _healthy(port: int, timeout: float) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=timeout) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _end(folder: Path) -> None:
