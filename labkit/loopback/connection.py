@@ -146,7 +146,7 @@ class Connection:
                 self.wire.tallies[self.target]["bursts"] += 1
             if (at := chunk.find(FROM)) >= 0:       # in any chunk: peers keep a connection that began without a name
                 self.name = chunk[at + len(FROM):].partition(b"\r")[0].strip().decode(errors="replace")
-                self.check(self.target)
+            self.check(self.target)
             await line.put((now(), chunk, self.target))
         await line.put((now(), b"", THERE))
 

@@ -155,7 +155,7 @@ class Program:
         self.process.kill()
 
     def close(self) -> None:
-        """End it, with what it started, and remove its folder; returns when all that is done."""
+        """End it and remove its folder; what it started is killed by the time this returns."""
         assert self.process.stdin and self.process.stdout
         if self.process.stdin.closed:
             return

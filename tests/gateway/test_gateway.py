@@ -24,7 +24,7 @@ from labkit.gateway.budget import price, reconcile
 from labkit.gateway.keys import Keys
 from labkit.gateway.telemetry import audit
 from labkit.gateway.trial import scripted
-from labkit.loopback import free_port
+from labkit.loopback import ProgramError, free_port
 from labkit.wire import chat
 
 pytestmark = pytest.mark.live
@@ -546,6 +546,16 @@ def test_it_listens_on_this_machine_only_unless_told_otherwise(plain, capfd):
         lines = [line.split() for line in table if line.split()[3] == "0A"]
     mine = [line[1] for line in lines if line[1].endswith(f":{plain.port:04X}")]
     assert mine == [f"0100007F:{plain.port:04X}"]
+
+
+def test_a_gateway_or_an_engine_that_cannot_start_says_why(engine):
+    import socket
+    said = "(?s)-m labkit.gateway ended with code [13]; it says: .*address already in use"
+    with (socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ProgramError, match=said),
+          gateway.running(models(engine), server={"port": taken.getsockname()[1]})):
+        pass
+    with pytest.raises(ProgramError, match="(?s)scripted ended with code 1; it says: .*could not convert"):
+        scripted.running("soon").__enter__()
 
 
 def test_schemathesis_finds_nothing(plain):

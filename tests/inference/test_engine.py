@@ -1,8 +1,8 @@
 """Who starts, shares, outlives and ends an engine (on the twin, which starts in a second), and installing one."""
 
+import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import namedtuple
@@ -13,6 +13,7 @@ import pytest
 from labkit.inference import engine
 from labkit.inference.engine import __main__ as command_line
 from labkit.inference.engine import install, keeper, launch, places, session
+from labkit.loopback import Program
 
 pytestmark = pytest.mark.live
 SHORT = {"kv_bytes": 32 * 2**20}                        # settings of our own
@@ -41,21 +42,14 @@ def cache(own_cache):
 
 
 def test_two_notebooks_that_start_at_once_get_one_engine():
-    others = [subprocess.Popen([sys.executable, "-c", OTHER], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    try:
-        pids = {int(other.stdout.readline()) for other in others}
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(Program([sys.executable, "-c", OTHER])) for _ in range(3)]
+        for other in others:
+            other.wait_until(r"^\d+$")
         mine = engine.start("twin", **SHORT)
-        assert pids == {mine.pid}
+        assert {int(other.log) for other in others} == {mine.pid}
         assert keeper.users(mine._folder) == 4 and mine.seconds == 0.0
-        for other in others:
-            other.kill()                                # a notebook that crashes lets go of its share
-            other.wait()
-        assert keeper.users(mine._folder) == 1 and mine.healthy()
-    finally:
-        for other in others:
-            other.kill()
-            other.stdout.close()
-            other.wait()
+    assert keeper.users(mine._folder) == 1 and mine.healthy()   # a notebook that crashes lets go of its share
 
 
 def test_other_settings_are_another_engine():
@@ -76,11 +70,9 @@ def test_it_ends_with_its_block_unless_somebody_else_uses_it():
 
 def test_after_the_last_user_it_ends_when_its_time_is_over(monkeypatch):
     monkeypatch.setenv("LABKIT_ENGINE_IDLE", "0.5")
-    other = subprocess.Popen([sys.executable, "-c", OTHER], stdout=subprocess.PIPE, text=True)
-    pid = int(other.stdout.readline())
-    other.send_signal(signal.SIGKILL)
-    other.stdout.close()
-    other.wait()
+    with Program([sys.executable, "-c", OTHER], ready=r"^\d+$") as other:
+        pid = int(other.log)
+        other.kill()
     assert gone(pid)
 
 
@@ -102,6 +94,15 @@ def test_a_dead_engine_is_replaced_and_a_deaf_one_too():
     os.kill(second.pid, signal.SIGSTOP)
     third = engine.start("twin", **SHORT)
     assert third.pid != second.pid and third.healthy() and gone(second.pid)
+
+
+def test_an_engine_that_never_answers_is_given_up_and_leaves_nothing(monkeypatch):
+    monkeypatch.setattr(session, "PATIENCE", 0.5)
+    monkeypatch.setattr(launch, "command", lambda settings, port: (
+        [sys.executable, "-c", "import time; print('thinking', flush=True); time.sleep(600.25)"], {}))
+    with pytest.raises(engine.EngineError, match="twin did not answer within 0.5 s: (thinking|it printed nothing)"):
+        engine.start("twin", **SHORT)
+    assert not [each for each in psutil.process_iter(["cmdline"]) if "600.25" in str(each.info["cmdline"])]
 
 
 def test_an_engine_that_cannot_start_says_why_and_leaves_nothing(monkeypatch):
@@ -207,12 +208,11 @@ def test_the_command_line(capsys):
 
 
 def test_start_in_the_foreground_ends_with_control_c():
-    process = subprocess.Popen([sys.executable, "-m", "labkit.inference.engine", "start", "--kind", "twin"],
-                               stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONUNBUFFERED="1"))
-    assert process.stdout.readline().startswith("twin: SmolLM2-135M-Instruct at http://127.0.0.1:")
-    state = next(places.runs().glob("twin-*/state.json")).parent
-    found = session.running_state(state)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
-    process.stdout.close()
+    with Program([sys.executable, "-m", "labkit.inference.engine", "start", "--kind", "twin"],
+                 ready=r"^twin: SmolLM2-135M-Instruct at http://127.0.0.1:(\d+)/v1") as command:
+        state = next(places.runs().glob("twin-*/state.json")).parent
+        found = session.running_state(state)
+        assert found["port"] == command.port
+        command.process.send_signal(signal.SIGINT)
+        assert command.process.wait(20) == 130
     assert gone(found["engine"]) and gone(found["keeper"])

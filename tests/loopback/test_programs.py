@@ -128,7 +128,7 @@ def test_a_program_that_is_never_ready_is_an_error_and_nothing_of_it_stays(homes
     with pytest.raises(ProgramError, match=r" was not ready within 0.5 s; it says: still thinking 985.5"):
         Program(python(f"print('still thinking', 985.5, flush=True); {SLEEP}"), ready=lambda it: False if
                 "985.5" not in it.output else _run_out(it), patience=0.5)
-    assert not alive("985.5")
+    assert becomes(lambda: not alive("985.5"))
     assert list(homes.iterdir()) == []
 
 
@@ -147,7 +147,7 @@ def test_an_error_in_between_leaves_nothing(homes):
         with pytest.raises((ZeroDivisionError, TypeError)):
             failing()
         assert list(homes.iterdir()) == []
-    assert not alive("983.5")
+    assert becomes(lambda: not alive("983.5"))
 
 
 # ------------------------------------------------------------------------------------------------ leaving no trace
@@ -162,8 +162,9 @@ def test_it_its_children_and_its_folder_are_gone_after_close(end, deaf):
     with Program(python(deaf + FAMILY), ready="ready", end=end) as program:
         assert len(alive("987.5")) == 2 + 1             # its guard carries the command line too
         home = program.home
-    assert not alive("987.5")
+    assert program.process.returncode is not None
     assert not home.exists()
+    assert becomes(lambda: not alive("987.5"))          # the children are killed by then, and die at their leisure
     program.close()
 
 

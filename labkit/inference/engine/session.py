@@ -10,7 +10,6 @@ protocol under `base_url`, and never outlives its users: see `keeper`.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -176,14 +175,15 @@ def _launch(settings: Settings, folder: Path) -> dict[str, Any]:
                                start_new_session=True, env={**os.environ, "PYTHONPATH": path})
     try:
         with bar(f"starting {settings.kind}", USUAL[settings.kind], "s") as step:
-            for quarter in itertools.count(1):          # the keeper has the patience, and ends when it is over
+            quarters = 0
+            while True:                                 # the keeper has the patience, and ends when it is over
                 if (state := running_state(folder)) and state["ready"]:
                     return state
                 if process.poll() is not None:
                     raise EngineError(f"{settings.kind} {_reason(folder)}")
                 time.sleep(0.25)
-                step(quarter % 4 == 0)
-        raise AssertionError
+                quarters += 1
+                step(quarters % 4 == 0)
     except BaseException:                               # Ctrl-C too: nothing half started stays
         process.terminate()
         process.wait(20)
