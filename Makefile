@@ -4,12 +4,17 @@ VENV := .venv
 # Half of the tests wait for something: one worker more than cores, four at most.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 BIN := $(VENV)/bin
-# Compiling every installed module takes longer, and 120 MB more, than compiling the used ones on first import.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# with uv where it can be had, otherwise with pip; -P: the package's own folder must not hide a standard module
+INSTALL := $(BIN)/python -P labkit/installer.py
+# make lab PARTS=all: also what parts 4 and 6 would fetch on first use
+PARTS ?=
+ifneq ($(filter-out all,$(PARTS)),)
+$(error PARTS=$(PARTS): only PARTS=all is known; without it each part fetches what it needs on first use)
+endif
 
 .PHONY: lab reset solutions test test-live test-notebooks bench notebooks lint colab clean
 
-lab: $(VENV)/lab.done
+lab: $(VENV)/$(if $(PARTS),all,lab).done
 	@$(BIN)/python -m labkit.course.learner copy
 	$(BIN)/jupyter lab lab/00_start_here.ipynb
 
@@ -57,17 +62,25 @@ colab:
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/bin/python:
+$(VENV)/venv.done:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/lab.done: $(VENV)/bin/python pyproject.toml
-	@echo "installing the course into $(VENV) (about 1.1 GB, once) ..."
-	$(PIP) -e '.[lab]'
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv --without-pip $(VENV)
 	@touch $@
 
-$(VENV)/test.done: $(VENV)/lab.done
-	@echo "installing the test tools into $(VENV) ..."
-	$(PIP) -e '.[test]'
+# a stamp is written only after all of its step went well: what broke half-way is done again by the next make
+$(VENV)/lab.done: $(VENV)/venv.done pyproject.toml
+	@echo "installing JupyterLab and the course into $(VENV) (about 450 MB, once) ..."
+	@$(INSTALL) pip -e '.[lab]'
 	@touch $@
+
+$(VENV)/all.done: $(VENV)/venv.done pyproject.toml
+	@echo "installing JupyterLab and all parts of the course into $(VENV) (about 1.1 GB, once) ..."
+	@$(INSTALL) pip -e '.[lab,data,platform]'
+	@touch $@ $(VENV)/lab.done
+
+$(VENV)/test.done: $(VENV)/venv.done pyproject.toml
+	@echo "installing all parts of the course and the test tools into $(VENV) (about 1.4 GB, once) ..."
+	@$(INSTALL) pip -e '.[test]'
+	@touch $@ $(VENV)/lab.done $(VENV)/all.done

@@ -98,7 +98,7 @@ def test_every_panel_works_at_its_extremes(path, monkeypatch):
             assert 'role="alert"' not in panel._picture.value
 
 
-def test_conda_users_get_the_same_environment():
+def test_conda_users_get_all_parts():
     import yaml
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    assert environment["dependencies"][-1] == {"pip": ["-e .[lab]"]}
+    assert environment["dependencies"][-1] == {"pip": ["-e .[lab,data,platform]"]}
