@@ -49,6 +49,18 @@ def test_a_lesson_keeps_the_contract(path):
     assert (path.parent / "solutions" / f"{path.stem}_solutions.ipynb").exists()
 
 
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_a_notebook_fetches_what_its_part_needs_beyond_the_base(path):
+    code = [source(c) for c in cells(path)]
+    number = int(path.stem[:2])
+    needed = ["data"] if 40 <= number < 50 else ["platform"] if 64 <= number < 70 else []
+    start = next(cell for cell in code if "course.ready()" in cell)
+    assert re.findall(r'course\.extra\("(\w+)"\)$', start) == needed
+    assert "course.extra(" not in "".join(code).replace(start, "")
+    if path in LESSONS:
+        assert re.findall(r"labkit(?:\[(\w+)\])? @", code[0]) == (needed or [""])
+
+
 def test_ledger_and_notebooks_agree():
     settled = {(claim, path.stem) for path in LESSONS for cell in cells(path)
                for claim in re.findall(r'settle\("(\w+)"', source(cell))}

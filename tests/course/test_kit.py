@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from labkit.course import Exercise, Panel, check, choice, claims, extra, figures, ready, slider, toggle
+from labkit.course import Exercise, Panel, check, choice, claims, figures, ready, slider, toggle
 from labkit.course.setup import Line, Report
 
 
@@ -76,11 +76,6 @@ def test_check_says_what_is_wrong():
     assert "not answered yet" in repr(check(exercise, ...))
     broken = Exercise("9.8", lambda value: 1 / 0)
     assert "could not be used" in repr(check(broken, 1))
-
-
-def test_an_extra_is_checked_package_by_package():
-    assert extra("platform") and "stamina" in repr(extra("platform")) and repr(extra("platform")).count("[OK]") >= 8
-    assert "[FAIL]" not in repr(extra("data"))
 
 
 def test_ready_and_reports():
