@@ -108,7 +108,7 @@ class LiveService:
         return json.dumps([[j.name, j.arrived, j.started, j.ended, j.status] for j in self.jobs]).encode()
 
 
-class Exchange(asyncio.Protocol):
+class HttpExchange(asyncio.Protocol):
     """One connection, one HTTP/1.1 request: /work, /start (set the clock) or /log (what happened).
 
     A plain protocol instead of streams: a collapse sends thousands of attempts, and the server's own
@@ -151,7 +151,7 @@ async def serve(config: dict[str, Any]) -> None:
     service = Service(**fields, queue=QUEUES[queue.pop("kind")](**queue))
     trigger = Trigger(**config["trigger"]) if config["trigger"] else None
     live = LiveService(service, trigger, config["seed"])
-    server = await live.loop.create_server(lambda: Exchange(live), "127.0.0.1", 0, backlog=4096)
+    server = await live.loop.create_server(lambda: HttpExchange(live), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
