@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 from PIL import Image
 
+from labkit.course.labels import label as label
+
 # Okabe & Ito's palette (2008), told apart by readers with any common colour blindness. One meaning each, for the
 # whole course; a line is also labelled where it stands, so colour is never the only carrier.
 COLORS = {
@@ -160,18 +162,12 @@ def picture(draw: Callable[..., str], *values: Any, size: tuple[float, float] = 
 
 
 # ------------------------------------------------------------------------------------------------ parts
-def label(axes: Axes, x: float, y: float, text: str, color: str, **style: Any) -> None:
-    """Write `text` at (x, y) in the colour of what it names: a label on the line, not a legend."""
-    usual: dict[str, Any] = {"color": color, "fontsize": 8.5, "fontweight": "bold", "va": "bottom", "clip_on": True}
-    axes.text(x, y, text, **(usual | style))
-
-
 def shade(axes: Axes, start: float, stop: float, text: str = "") -> None:
     """Grey out the time of the trigger."""
     axes.axvspan(start, stop, color=SHADE, zorder=0, lw=0)
     if text:
-        axes.text((start + stop) / 2, 0.985, text, transform=axes.get_xaxis_transform(), ha="center", va="top",
-                  fontsize=8, color="#777777")
+        label(axes, (start + stop) / 2, 0.985, text, "#777777", axes.get_xaxis_transform(), ha="center", va="top",
+              fontsize=8, fontweight="normal")
 
 
 def band(axes: Axes, x: npt.ArrayLike, samples: npt.ArrayLike, color: str, text: str = "") -> None:

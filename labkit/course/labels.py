@@ -1,0 +1,121 @@
+"""Labels that find their own places: on the line they name, off every other line and off each other.
+
+Where the caller wants a label is where it goes if there is room. Otherwise it moves along the line (or the bar, or
+the dots) of its own colour to the nearest free place. It is settled when the picture is drawn, after all the data
+and limits are known, so a label follows the choice that moved the data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.text import Text
+from matplotlib.transforms import Affine2D, Transform
+
+from labkit.course import ink
+
+PAD = 1.2           # points kept free around a label
+ROOM = np.array([-PAD, -PAD, PAD, PAD])
+GAPS = (1.5, 5.0, 11.0)
+SIDES = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y], dtype=float)
+RING = np.array([(x, y) for x in range(-60, 61, 6) for y in range(-60, 61, 4)], dtype=float)
+
+
+class Labels(Artist):
+    """All labels of one axes: an artist that places its texts when it is drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_zorder(6)
+        self.wanted: list[tuple[Text, Transform]] = []
+
+    def add(self, axes: Axes, text: Text, transform: Transform) -> None:
+        text.set_figure(axes.figure)
+        text.axes = axes
+        text.set_transform(transform)
+        text.set_clip_path(axes.patch)
+        self.wanted.append((text, transform))
+
+    def get_children(self) -> list[Artist]:
+        return [text for text, _ in self.wanted]
+
+    def draw(self, renderer: Any) -> None:
+        if self.get_visible() and isinstance(self.axes, Axes):
+            _place(self.axes, self.wanted)
+            for text, _ in self.wanted:
+                text.draw(renderer)
+
+
+def label(axes: Axes, x: float, y: float, text: str, color: str, transform: Transform | None = None,
+          **style: Any) -> None:
+    """Write `text` in the colour of what it names, at (x, y) or at the nearest free place along it.
+
+    A label on the line, not a legend. `style` goes to `matplotlib.text.Text`; `clip_on=False` lets it stand beside
+    the axes. `transform`: of x and y, the data's unless given.
+    """
+    usual: dict[str, Any] = {"color": color, "fontsize": 8.5, "fontweight": "bold", "va": "bottom", "clip_on": True}
+    there = next((artist for artist in axes.artists if isinstance(artist, Labels)), None)
+    if there is None:
+        there = Labels()
+        axes.add_artist(there)
+    there.add(axes, Text(x, y, text, **(usual | style)), transform or axes.transData)
+
+
+def _place(axes: Axes, wanted: list[tuple[Text, Transform]]) -> None:
+    marks = list(ink.marks(axes))
+    ground = ink.Ground(axes, (mark for mark in marks if not (mark.areas and ink.grey(mark.color))),
+                        (ink.box(text) for text in axes.texts if text.get_visible() and text.get_text()))
+    for text, transform in wanted:
+        text.set_transform(transform)
+        if not text.get_text() or not np.isfinite(transform.transform(text.get_position())).all():
+            text.set_visible(False)
+            continue
+        place = np.asarray(ink.box(text).extents)
+        own = [mark for mark in marks if mark.color == ink.hex_color(text.get_color())]
+        shift = _best(ground, axes, text, place, own)
+        text.set_transform(transform + Affine2D().translate(*shift))
+        ground.texts.append(place + np.tile(shift, 2))
+
+
+def _best(ground: ink.Ground, axes: Axes, text: Text, place: ink.Points, own: list[ink.Mark]) -> ink.Points:
+    """How far to move a label from where it was wanted, in pixels: as little as possible, beside its own mark if any.
+
+    If nowhere is free, to where it covers least.
+    """
+    point, frame = ink.pixels(axes), axes.bbox if text.get_clip_on() else axes.figure.bbox
+    into = _into(place, np.asarray(frame.extents), 1.5 * point)
+    best, least = into, np.inf
+    for shifts in (lambda: into[None], lambda: _along(place, own, point), lambda: into + RING * point):
+        tried = shifts()
+        if not len(tried):
+            continue
+        boxes = place + np.hstack([tried, tried])
+        outside = ~((boxes[:, :2] >= frame.min) & (boxes[:, 2:] <= frame.max)).all(axis=1)
+        taken = ground.taken(boxes + ROOM * point) + 1e5 * outside
+        at = int(np.argmin(1e4 * taken + np.hypot(*(tried - into).T)))
+        if taken[at] < least:
+            best, least = tried[at], taken[at]
+        if not least:
+            break
+    return best
+
+
+def _into(place: ink.Points, frame: ink.Points, edge: float) -> ink.Points:
+    """The shift that brings a box into a frame."""
+    low, high = place[:2] - frame[:2] - edge, frame[2:] - edge - place[2:]
+    return np.where(low < 0, -low, np.where(high < 0, high, 0.0))
+
+
+def _along(place: ink.Points, own: list[ink.Mark], point: float) -> ink.Points:
+    """Shifts that bring a box beside its own mark: at places along it, on eight sides, near and a little further."""
+    if not own:
+        return np.empty((0, 2))
+    points = np.concatenate([mark.points for mark in own])
+    points = points[:: max(1, len(points) // 50)]
+    half, middle = (place[2:] - place[:2]) / 2, (place[2:] + place[:2]) / 2
+    reach = max(max(mark.width / 2, mark.radius) for mark in own)
+    steps = np.concatenate([SIDES * (half + reach + (PAD + gap) * point) for gap in GAPS])
+    return np.asarray((points[:, None, :] + steps[None, :, :] - middle).reshape(-1, 2))
