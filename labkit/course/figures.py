@@ -20,8 +20,10 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
+from matplotlib.transforms import offset_copy
 from PIL import Image
 
+from labkit.course.labels import inside as inside
 from labkit.course.labels import label as label
 
 # Okabe & Ito's palette (2008), told apart by readers with any common colour blindness. One meaning each, for the
@@ -170,6 +172,39 @@ def shade(axes: Axes, start: float, stop: float, text: str = "") -> None:
               fontsize=8, fontweight="normal")
 
 
+def from_zero(axes: Axes, x: bool = False, y: bool = True) -> None:
+    """Let an axis reach from 0 to a round number above what is drawn on it now.
+
+    Call it last, at each drawing: `set(ylim=(0, None))` would keep the upper limit of the first drawing for ever.
+    """
+    (_, _), (right, top) = axes.dataLim.get_points()
+    if x:
+        axes.set_xlim(0, round_up(float(right)))
+    if y:
+        axes.set_ylim(0, round_up(float(top)))
+
+
+def log_axes(axes: Axes, x: bool = False, y: bool = True) -> None:
+    """Make axes logarithmic once: `set_yscale` at each drawing makes new ticks, the most costly part of a picture."""
+    if x and axes.get_xscale() != "log":
+        axes.set_xscale("log")
+    if y and axes.get_yscale() != "log":
+        axes.set_yscale("log")
+
+
+def round_up(value: float) -> float:
+    """The next of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that leaves a little room above `value`.
+
+    >>> [round_up(value) for value in (0.93, 47, 140, 3_900)]
+    [1.0, 50.0, 150.0, 5000.0]
+    """
+    if not 0 < value < np.inf:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    steps = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12)
+    return float(next(step * power for step in steps if step * power >= 1.03 * value))
+
+
 def band(axes: Axes, x: npt.ArrayLike, samples: npt.ArrayLike, color: str, text: str = "") -> None:
     """Median over seeds as a line, the middle 90 % as a band; `samples` has one row per seed."""
     rows = np.asarray(samples, dtype=float)
@@ -181,11 +216,18 @@ def band(axes: Axes, x: npt.ArrayLike, samples: npt.ArrayLike, color: str, text:
 
 
 def against_theory(axes: Axes, x: npt.ArrayLike, theory: npt.ArrayLike, measured_x: npt.ArrayLike,
-                   measured: npt.ArrayLike, spread: npt.ArrayLike | None = None, kind: str = "simulated") -> None:
-    """The formula as a black line, what was measured as points on it (or off it), with error bars if given."""
-    axes.plot(np.asarray(x), np.asarray(theory), color=COLORS["theory"], lw=1.2)
-    axes.errorbar(np.asarray(measured_x), np.asarray(measured), None if spread is None else np.asarray(spread),
-                  fmt="o", color=COLORS[kind], capsize=2)
+                   measured: npt.ArrayLike, spread: npt.ArrayLike | None = None, kind: str = "simulated",
+                   names: bool = True) -> None:
+    """The formula as a black line, what was measured as points on it (or off it), with error bars if given.
+
+    Both are named on the picture unless `names` is false.
+    """
+    xs, line, at, found = (np.asarray(values, dtype=float) for values in (x, theory, measured_x, measured))
+    axes.plot(xs, line, color=COLORS["theory"], lw=1.2)
+    axes.errorbar(at, found, None if spread is None else np.asarray(spread), fmt="o", color=COLORS[kind], capsize=2)
+    if names:
+        label(axes, float(xs[-1]), float(line[-1]), "formula", COLORS["theory"], ha="right")
+        label(axes, float(at[0]), float(found[0]), kind, COLORS[kind])
 
 
 def timeline(axes: Axes, bars: Sequence[tuple[float, float, float, str]],
@@ -209,6 +251,7 @@ def space_time(axes: Axes, replicas: Sequence[str], events: Sequence[tuple[str, 
     """
     lane = {name: i for i, name in enumerate(replicas)}
     end = max([time for _, time, _ in events] + [message[3] for message in messages] + [1.0]) * 1.08
+    above = offset_copy(axes.transData, axes.figure, 0, 5, units="points")
     for i in lane.values():
         axes.plot([0, end], [i, i], color="#AAAAAA", lw=1, zorder=1)
     for source, sent, target, received, lost in messages:
@@ -219,7 +262,7 @@ def space_time(axes: Axes, replicas: Sequence[str], events: Sequence[tuple[str, 
             axes.plot(received, lane[target], "x", color=color, ms=7, zorder=3)
     for name, time, text in events:
         axes.plot(time, lane[name], "o", color=COLORS["simulated"], zorder=4)
-        axes.annotate(text, (time, lane[name]), (0, 6), textcoords="offset points", fontsize=8, ha="center")
+        label(axes, time, lane[name], text, "#222222", above, fontsize=8, fontweight="normal", ha="center")
     axes.set_yticks(range(len(replicas)), replicas)
     axes.set_ylim(len(replicas) - 0.5, -0.6)
     axes.set_xlim(0, end)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cbook import STEP_LOOKUP_MAP
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -36,6 +37,12 @@ class Mark:
     dots: Points = field(default_factory=lambda: np.empty((0, 2)))
     radius: float = 0.0
     areas: tuple[Points, ...] = ()
+
+    @property
+    def solid(self) -> bool:
+        """Whether letters on it would be hard to read; pale scenery and translucent bands are not in the way."""
+        alpha = self.artist.get_alpha()
+        return not self.areas or not (grey(self.color) or (isinstance(alpha, float) and alpha < 0.4))
 
     @property
     def points(self) -> Points:
@@ -76,7 +83,7 @@ def _marks(axes: Axes, artist: Artist) -> Iterator[Mark]:
     if isinstance(artist, Line2D):
         dotted = artist.get_marker() not in (None, "None", "", " ")
         lined = artist.get_linestyle() not in ("None", "", " ")
-        path, transform = artist.get_path(), artist.get_transform()
+        path, transform = _stepped(artist), artist.get_transform()
         yield Mark(artist, hex_color(artist.get_color() if lined else artist.get_markerfacecolor()
                                      if artist.get_markerfacecolor() != "none" else artist.get_color()),
                    _strokes(axes, path, transform) if lined else (), artist.get_linewidth() * point,
@@ -102,6 +109,13 @@ def _marks(axes: Axes, artist: Artist) -> Iterator[Mark]:
         arrow = artist.arrow_patch
         yield Mark(artist, hex_color(arrow.get_edgecolor()),
                    _strokes(axes, arrow.get_path(), arrow.get_transform()), arrow.get_linewidth() * point)
+
+
+def _stepped(line: Line2D) -> Path:
+    """The path of a line as it is drawn: with its steps, if it has any."""
+    style = line.get_drawstyle()
+    vertices = np.asarray(line.get_path().vertices)
+    return line.get_path() if style == "default" else Path(np.column_stack(STEP_LOOKUP_MAP[style](*vertices.T)))
 
 
 def _strokes(axes: Axes, path: Path, transform: Any) -> tuple[Points, ...]:

@@ -7,6 +7,7 @@ and limits are known, so a label follows the choice that moved the data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,34 @@ def label(axes: Axes, x: float, y: float, text: str, color: str, transform: Tran
     there.add(axes, Text(x, y, text, **(usual | style)), transform or axes.transData)
 
 
+class Fitted(Text):
+    """The first of several wordings that fits between two places on the x axis, or nothing."""
+
+    def __init__(self, start: float, stop: float, y: float, wordings: Sequence[str], **style: Any):
+        super().__init__((start + stop) / 2, y, wordings[0], ha="center", va="center", **style)
+        self.span, self.wordings = (start, stop), tuple(wordings)
+
+    def draw(self, renderer: Any) -> None:
+        (left, _), (right, _) = self.get_transform().transform([(x, 0) for x in self.span])
+        room = abs(right - left) - 3 * ink.pixels(self)
+        for wording in (*self.wordings, ""):
+            self.set_text(wording)
+            if not wording or self.get_window_extent().width <= room:
+                break
+        super().draw(renderer)
+
+
+def inside(axes: Axes, start: float, stop: float, y: float, wordings: Sequence[str], color: str,
+           **style: Any) -> None:
+    """Write into a bar from `start` to `stop` (data) the first of `wordings` that it has room for."""
+    text = Fitted(start, stop, y, wordings, color=color, **({"fontsize": 8} | style))
+    axes.add_artist(text)
+    text.set_clip_path(axes.patch)
+
+
 def _place(axes: Axes, wanted: list[tuple[Text, Transform]]) -> None:
     marks = list(ink.marks(axes))
-    ground = ink.Ground(axes, (mark for mark in marks if not (mark.areas and ink.grey(mark.color))),
+    ground = ink.Ground(axes, (mark for mark in marks if mark.solid),
                         (ink.box(text) for text in axes.texts if text.get_visible() and text.get_text()))
     for text, transform in wanted:
         text.set_transform(transform)
@@ -74,7 +100,7 @@ def _place(axes: Axes, wanted: list[tuple[Text, Transform]]) -> None:
             text.set_visible(False)
             continue
         place = np.asarray(ink.box(text).extents)
-        own = [mark for mark in marks if mark.color == ink.hex_color(text.get_color())]
+        own = [mark for mark in marks if mark.solid and mark.color == ink.hex_color(text.get_color())]
         shift = _best(ground, axes, text, place, own)
         text.set_transform(transform + Affine2D().translate(*shift))
         ground.texts.append(place + np.tile(shift, 2))

@@ -132,7 +132,7 @@ def _on(text: Text, axes: Axes) -> bool:
 
 
 def _bar(mark: ink.Mark) -> bool:
-    return not ink.grey(mark.color) and all(len(area) == 5 for area in mark.areas)
+    return mark.solid and all(len(area) == 5 for area in mark.areas)
 
 
 def _bounds(points: ink.Points) -> Bbox:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from labkit.course import figures
-from labkit.course.figures import COLORS, Picture, label, picture, shade, space_time
+from labkit.course.figures import COLORS, Picture, from_zero, label, picture, round_up, shade, space_time
 from labkit.crdt.calendar import OFFICES, Day
 from labkit.crdt.costs import Growth
 from labkit.crdt.gossip import GossipRun
@@ -66,8 +66,10 @@ def _messages(axes: Axes, run: GossipRun, until: float) -> None:
     if run.converged_at is not None and run.converged_at <= until:
         axes.axvline(run.converged_at, color=COLORS["goodput"], lw=2)
     axes.set_yticks(range(len(lane)), list(lane))
-    axes.set(xlim=(0, until), ylim=(len(lane) - 0.5, -0.5),
-             xlabel="time (s): dots are updates, lines are messages, dashed ones were lost")
+    for x, text, meaning in ((0.3, "updates", "simulated"), (0.5, "messages", "waiting"), (0.7, "lost", "wasted")):
+        if text != "lost" or any(m.lost for m in shown):
+            label(axes, x * until, -0.75, text, COLORS[meaning], fontsize=8, va="center")
+    axes.set(xlim=(0, until), ylim=(len(lane) - 0.5, -1.1), xlabel="time (s)")
 
 
 def _divergence(axes: Axes, run: GossipRun, until: float) -> None:
@@ -75,11 +77,12 @@ def _divergence(axes: Axes, run: GossipRun, until: float) -> None:
     axes.step(time, count, where="post", color=COLORS["wasted"])
     if run.converged_at is not None and run.converged_at <= until:
         axes.axvline(run.converged_at, color=COLORS["goodput"], lw=2)
-        label(axes, run.converged_at, 7.6, f" equal {run.converged_at:.1f} s", COLORS["goodput"],
+        label(axes, run.converged_at, 0.9 * max(count), f" equal {run.converged_at:.1f} s", COLORS["goodput"],
               ha="left" if run.converged_at < until * 0.6 else "right")
     axes.axvline(run.last_operation, color="#777777", lw=1, ls=":")
-    axes.set(xlim=(0, until), ylim=(0.5, 9), xlabel="time (s): the dotted line is the last update",
-             ylabel="different states")
+    label(axes, run.last_operation, 6.5, " last update", "#777777", fontsize=8, fontweight="normal")
+    axes.set(xlim=(0, until), xlabel="time (s)", ylabel="different states")
+    from_zero(axes)
 
 
 def assumptions(axes: Axes, table: Mapping[str, Mapping[str, float]], title: str = "") -> None:
@@ -103,13 +106,14 @@ def growth(axes: Sequence[Axes], run: Growth, away: tuple[int, int] | None = Non
         tombs.plot(run.operations, counts, color=COLORS[GROWTH_COLORS[name]])
         label(tombs, run.operations[-1], counts[-1], name, COLORS[GROWTH_COLORS[name]], ha="right")
     tombs.plot(run.operations, run.live, color=COLORS["simulated"], ls=":")
+    label(tombs, run.operations[len(run.live) // 2], run.live[len(run.live) // 2], "live items", COLORS["simulated"])
     for name, sizes in run.size.items():
         size.plot(run.operations, sizes, color=COLORS[GROWTH_COLORS[name]])
         label(size, run.operations[-1], sizes[-1], name, COLORS[GROWTH_COLORS[name]], ha="right")
     if away:
         shade(tombs, *away, "one replica away")
         shade(size, *away)
-    tombs.set(xlabel="operations", ylabel="tombstones (dotted: live items)", xlim=(0, run.operations[-1]),
+    tombs.set(xlabel="operations", ylabel="tombstones, items", xlim=(0, run.operations[-1]),
               ylim=(0, 1.15 * max(map(max, (run.live, *run.tombstones.values())))))
     size.set(xlabel="operations", ylabel="bytes a replica", xlim=(0, run.operations[-1]),
              ylim=(0, 1.15 * max(map(max, run.size.values()))))
@@ -127,9 +131,12 @@ def tree(axes: Axes, text: Text) -> None:
         x, y = column[node.id], depth.setdefault(node.id, depth[node.parent] + 1)
         if node.parent is not None:
             axes.plot([x, column[node.parent]], [y, depth[node.parent]], color="#AAAAAA", lw=1, zorder=1)
-        color = "#BBBBBB" if node.deleted else palette[owners.index(str(node.id[1])) % 4]
+        color = "#8C8C8C" if node.deleted else palette[owners.index(str(node.id[1])) % 4]
         axes.plot(x, y, "o", ms=15, color=color, zorder=2)
-        axes.text(x, y, node.character, color="white", ha="center", va="center", fontweight="bold", zorder=3)
+        axes.text(x, y, node.character, color="white", ha="center", va="center_baseline", fontweight="bold", zorder=3)
+    for i, owner in enumerate(owners):
+        first = min((node for node in nodes if str(node.id[1]) == owner), key=lambda node: column[node.id])
+        label(axes, column[first.id] + 0.4, depth[first.id] - 0.25, owner, palette[i % 4], fontsize=8)
     axes.set(xlim=(-0.7, max(len(nodes), 2) - 0.3), ylim=(max(depth.values()) + 0.7, 0.3), yticks=[], xticks=[])
     axes.grid(visible=False)
 
@@ -144,13 +151,17 @@ def stock(axes: Sequence[Axes], sales: Sales, partition: tuple[float, float] | N
     time, count = np.array(sales.stock).T
     left.step(time, count, where="post", color=COLORS["simulated"])
     left.fill_between(time, np.minimum(count, 0), 0, step="post", color=COLORS["wasted"])
-    left.axhline(0, color="black", lw=0.8)
-    left.set(xlabel="time (s)", ylabel="pieces in stock, all shops", ylim=(-22, 102), xlim=(0, 60))
+    left.axhline(0, color="#777777", lw=0.8)
+    low, high = min(0, *count.tolist()), max(count.tolist())
+    left.set(xlabel="time (s)", ylabel="pieces in stock, all shops", xlim=(0, 60),
+             ylim=(-round_up(max(20, -1.3 * low)), round_up(high)))
+    label(left, 1, high, "true stock", COLORS["simulated"])
     if sales.lowest < 0:
-        label(left, 58, -20, f"{-sales.lowest} sold that were not there", COLORS["wasted"], ha="right")
+        label(left, 58, low, f"{-sales.lowest} sold that were not there", COLORS["wasted"], ha="right", va="top")
     vain = np.array([(0, 0), *sales.vain, (60, sales.in_vain)]).T
     right.step(vain[0], vain[1], where="post", color=COLORS["attempts"])
-    right.set(xlabel="time (s)", ylabel="sent away although\nthere was stock", ylim=(-0.5, 50), xlim=(0, 60))
+    right.set(xlabel="time (s)", ylabel="customers sent away\nalthough there was stock", xlim=(0, 60))
+    from_zero(right)
 
 
 OUTCOMES = {"booked": "goodput", "taken": "offered", "no majority": "attempts", "double": "wasted"}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from labkit.course.figures import COLORS, label
+from labkit.course.figures import COLORS, from_zero, label, log_axes
 
 
 def routes(axes: Axes, curves: Mapping[str, pd.DataFrame], cost: bool = False) -> str:
@@ -20,6 +21,9 @@ def routes(axes: Axes, curves: Mapping[str, pd.DataFrame], cost: bool = False) -
     x = "cost" if cost else "share"
     axes.plot([first[x].iloc[0], first[x].iloc[-1]], [first.quality.iloc[0], first.quality.iloc[-1]], ":",
               color=COLORS["theory"], lw=1)
+    middle = len(first) // 2
+    label(axes, float(first[x].iloc[middle]), float(first.quality.iloc[[0, -1]].mean()), "random", COLORS["theory"],
+          fontsize=8)
     for i, (name, curve) in enumerate(curves.items()):
         axes.plot(curve[x], curve.quality, color=palette[i % len(palette)])
         at = int(len(curve) * (0.25 + 0.14 * i))
@@ -52,9 +56,10 @@ def waterfall(axes: Axes, trace: pd.DataFrame) -> str:
         color = {"ERROR": COLORS["wasted"], "WARNING": COLORS["attempts"]}.get(row["level"], COLORS["simulated"])
         axes.barh(lane, max(end - start, 0.2), left=start, color=color, height=0.6)
         said = f"{row['name']}, {end - start:.0f} ms" + (f": {row['message']}" if row["message"] else "")
-        label(axes, start, lane - 0.42, said, "#333333", fontsize=8)
+        label(axes, start, lane - 0.36, shorten(said, 84, placeholder=" ..."), color, fontsize=8)
         told.append(said)
-    axes.set(yticks=[], ylim=(len(trace) - 0.4, -0.9), xlabel="since it came (ms)", xlim=(0, None))
+    axes.set(yticks=[], ylim=(len(trace) - 0.4, -1.0), xlabel="since it came (ms)")
+    from_zero(axes, x=True, y=False)
     axes.grid(axis="y", visible=False)
     return "; ".join(told)
 
@@ -67,8 +72,9 @@ def series(axes: Axes, table: pd.DataFrame, unit: str, shade_from: float | None 
         label(axes, float(table.index[-1]), float(table[name].iloc[-1]), f" {name}", palette[i % len(palette)])
     if shade_from is not None:
         axes.axvline(shade_from, color="#777777", ls=":", lw=0.9)
-    axes.set(xlabel="time (s)", ylabel=unit, ylim=(0, None))
-    axes.margins(x=0.18)
+    start, stop = float(table.index[0]), float(table.index[-1])
+    axes.set(xlabel="time (s)", ylabel=unit, xlim=(start - 0.02 * (stop - start), stop + 0.24 * (stop - start)))
+    from_zero(axes)
     return "; ".join(f"{name} {table[name].iloc[-1]:.3g}" for name in table.columns)
 
 
@@ -84,7 +90,8 @@ def storm(axes: Axes, tables: Mapping[str, pd.DataFrame], start: float, stop: fl
         label(axes, len(table) - 1, float(table.answered.iloc[-5:].mean()) + 0.4, name, color, ha="right")
         told.append(f"{name}: {table.answered.iloc[-6:].sum() / max(1, table.arrivals.iloc[-6:].sum()):.0%} answered "
                     "in the last 6 s")
-    axes.set(xlabel="time (s)", ylabel="clients per second, answered", ylim=(0, None))
+    axes.set(xlabel="time (s)", ylabel="clients per second, answered")
+    from_zero(axes)
     return "; ".join(told)
 
 
@@ -97,4 +104,5 @@ def against(axes: Axes, x: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], h
         axes.plot(xs, np.asarray(y), color=palette[i % len(palette)])
         label(axes, xs[-1], float(np.asarray(y)[-1]), f" {name}", palette[i % len(palette)], fontsize=8)
     axes.axvline(here, color="#777777", lw=0.8, ls=":")
-    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel, xlim=(xs[0], xs[-1] * 6))
+    log_axes(axes, x=True)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(xs[0], xs[-1] * 6))

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.patches import Rectangle
 
-from labkit.course.figures import COLORS, label
+from labkit.course.figures import COLORS, from_zero, label, log_axes
 from labkit.inference import roofline
 from labkit.inference.twin.blocks import BlockPool
 
@@ -24,7 +25,11 @@ def arrivals(axes: Axes, answers: Mapping[str, Sequence[float]]) -> str:
         axes.plot([0, ms[0]], [lane, lane], color=COLORS["waiting"], lw=5, solid_capstyle="butt")
         label(axes, 0, lane - 0.34, name, "#333333", fontsize=8)
         text.append(f"{name}: first after {ms[0]:.0f} ms, then every {np.median(np.diff(ms)):.1f} ms")
-    axes.set(yticks=[], ylim=(len(answers) - 0.4, -0.8), xlabel="after sending (ms)", xlim=(0, None))
+    label(axes, 0, -0.75, "until the first token", COLORS["waiting"], fontsize=8)
+    last = 1000 * max(times[-1] for times in answers.values())
+    label(axes, last, -0.75, "a token", COLORS["real"], fontsize=8, ha="right")
+    axes.set(yticks=[], ylim=(len(answers) - 0.4, -1.25), xlabel="after sending (ms)")
+    from_zero(axes, x=True, y=False)
     axes.grid(axis="y", visible=False)
     return "; ".join(text)
 
@@ -79,22 +84,29 @@ def three_ways(axes: Axes, batches: Sequence[int], bound: Sequence[float], twin:
 def waits(axes: Axes, table: pd.DataFrame, deadline: float) -> str:
     """TTFT of each request against its arrival; those after `deadline` s in the colour of waste."""
     late = table.ttft > deadline
-    axes.plot(table.arrival[~late], table.ttft[~late], ".", color=COLORS["goodput"])
-    axes.plot(table.arrival[late], table.ttft[late], ".", color=COLORS["wasted"])
+    for some, name, meaning in ((~late, f"within {deadline:g} s", "goodput"), (late, "later", "wasted")):
+        if some.any():
+            axes.plot(table.arrival[some], table.ttft[some], ".", color=COLORS[meaning])
+            label(axes, float(table.arrival[some].iloc[0]), float(table.ttft[some].max()), name, COLORS[meaning])
     axes.axhline(deadline, color="#777777", lw=0.8, ls=":")
-    axes.set(yscale="log", ylim=(0.02, 60), xlabel="arrival (s)", ylabel="time to first token (s)")
+    log_axes(axes)
+    # in quarters of a power of ten, so that a small move of a slider does not move the axis
+    low, high = np.floor(4 * np.log10(table.ttft.min()) - 0.2), np.ceil(4 * np.log10(table.ttft.max()) + 1.2)
+    axes.set(ylim=(10 ** (low / 4), max(10.0, 10 ** (high / 4))), xlabel="arrival (s)",
+             ylabel="time to first token (s)")
     return f"{len(table)} requests, {late.mean():.0%} wait more than {deadline:g} s for their first token"
 
 
 def pool(axes: Axes, blocks: BlockPool, across: int = 20) -> str:
     """Every block as a square: in use, free but remembered, or free; says how many of each."""
-    colors = {"used": COLORS["simulated"], "kept": COLORS["waiting"], "free": "#E8E8E8"}
+    colors = {"used": COLORS["simulated"], "kept": COLORS["waiting"], "free": "#C4C4C4"}
     state = ["used" if blocks.users[i] else "kept" if blocks.holds[i] else "free" for i in range(blocks.size)]
-    for i, kind in enumerate(state):
-        axes.add_patch(Rectangle((i % across, i // across), 0.9, 0.9, color=colors[kind], lw=0))
+    squares = [Rectangle((i % across, i // across), 0.9, 0.9) for i in range(blocks.size)]
+    axes.add_collection(PatchCollection(squares, facecolors=[colors[kind] for kind in state], linewidths=0))
     rows = -(-blocks.size // across)
-    axes.set(xlim=(-0.2, across), ylim=(rows + 0.1, -0.2), xticks=[], yticks=[],
-             xlabel="blocks: in use (dark), remembered (light), free (grey)")
+    for x, text, kind in ((0.0, "blocks in use", "used"), (0.38, "remembered", "kept"), (0.76, "free", "free")):
+        label(axes, x, 1.0, text, "#777777" if kind == "free" else colors[kind], axes.transAxes, va="top")
+    axes.set(xlim=(-0.2, across), ylim=(rows + 0.1, -0.16 * rows), xticks=[], yticks=[])
     axes.grid(visible=False)
     return ", ".join(f"{state.count(kind)} blocks {kind}" for kind in colors)
 
@@ -104,6 +116,8 @@ def probabilities(axes: Axes, names: Sequence[str], chances: npt.ArrayLike, kept
     p, keep = np.asarray(chances), np.asarray(kept)
     axes.bar(range(len(p)), p, color=[COLORS["simulated"] if k else "#CCCCCC" for k in keep])
     axes.set_xticks(range(len(p)), names, rotation=30, ha="right")
+    if not keep.all():
+        label(axes, float(np.argmin(keep)), float(p[~keep].max()), "cut off", "#777777", ha="center")
     axes.set(ylim=(0, 1.02), ylabel="chance of being next")
 
 
@@ -114,9 +128,7 @@ def trade(axes: Axes, x: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], her
     xs = np.asarray(x, dtype=float)
     for i, (name, y) in enumerate(curves.items()):
         axes.plot(xs, np.asarray(y), color=colors[i])
-        # the first is labelled above its line, the others below theirs, where the lines are apart
         at = len(xs) // 2
-        label(axes, xs[at], float(np.asarray(y)[at]), f" {name} ", colors[i], va="top" if i else "bottom",
-              ha="left" if i else "right")
+        label(axes, xs[at], float(np.asarray(y)[at]), name, colors[i], ha="left" if i else "right")
     axes.axvline(here, color="#777777", lw=0.8, ls=":")
     axes.set(xlabel=xlabel, ylabel=ylabel)

@@ -28,8 +28,11 @@ def medium(axes: Axes, matrix: Matrix, medium: str) -> None:
             left += counts[verdict]
         label(axes, left + 0.5, row, f"{counts['silent_loss']}", COLORS["wasted"], va="center")
     axes.set_yticks(range(len(pairs)), [f"{writer} -> {reader}" for _, writer, reader in pairs])
-    axes.tick_params(axis="y", labelsize=7 if len(pairs) < 30 else 5)
-    axes.set(ylim=(len(pairs) - 0.4, -0.6), xlim=(0, 72), xlabel="cases")
+    axes.tick_params(axis="y", labelsize=7 if len(pairs) < 30 else 4)
+    top = 0.08 * len(pairs) + 0.6
+    for x, (verdict, meaning) in zip((0, 9, 25, 39, 54), MEANING.items(), strict=True):
+        label(axes, x, -0.55, verdict.replace("_", " "), COLORS[meaning], fontsize=8)
+    axes.set(ylim=(len(pairs) - 0.4, -top), xlim=(0, 72), xlabel="cases")
     axes.grid(visible=False)
 
 
@@ -70,5 +73,7 @@ def rates(axes: Axes, names: Sequence[str], coin: Sequence[float], loud: Sequenc
     axes.barh(rows, 100 * np.asarray(silent), 0.6, left=100 * np.asarray(loud), color=COLORS["wasted"])
     axes.plot(100 * np.asarray(coin), rows, "|", color="black", ms=20, mew=2)
     axes.set_yticks(rows, list(names))
-    axes.set(xlim=(0, 101), ylim=(len(names) - 0.5, -0.6),
-             xlabel="records that fail (%): orange loudly, red silently; | is the coin")
+    axes.set(xlim=(0, 101), ylim=(len(names) - 0.5, -1.1),
+             xlabel="records that fail (%)")
+    for x, text, meaning in ((60, "loudly", "attempts"), (74, "silently", "wasted"), (88, "| the coin", "theory")):
+        label(axes, x, -0.62, text, COLORS[meaning], fontsize=8)

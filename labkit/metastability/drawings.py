@@ -8,45 +8,34 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from labkit.course.figures import COLORS, label, shade
+from labkit.course.figures import COLORS, from_zero, label, shade
 from labkit.metastability import theory
 from labkit.metastability.run import FATES, LATE, OK, Floats, Run
 
 FATE_COLORS = {"ok": "goodput", "late": "wasted", "shed": "offered", "dropped": "offered", "waiting": "waiting"}
 
 
-def storm(axes: Axes, run: Run, top: float = 140, hidden: bool = True) -> None:
-    """Offered load, attempts, goodput and wasted work per second; `hidden` marks the hidden capacity."""
+NAMES = {"attempts": "attempts sent", "late": "wasted work", "offered": "offered", "goodput": "goodput"}
+
+
+def storm(axes: Axes, run: Run, hidden: bool = True) -> None:
+    """Offered load, attempts, goodput and wasted work in each second; `hidden` marks the hidden capacity.
+
+    Not smoothed: an average over three seconds hides a spike of one.
+    """
     seconds = run.per_second
     time = seconds.index.to_numpy() + 0.5
     shade(axes, *run.disturbance, "trigger")
-    for column, meaning in (("attempts", "attempts"), ("late", "wasted"), ("offered", "offered"),
-                            ("goodput", "goodput")):
-        axes.plot(time, smooth(seconds[column].to_numpy()), color=COLORS[meaning])
-    _label_ends(axes, run, top)
+    for column, name in NAMES.items():
+        color = COLORS["wasted" if column == "late" else column]
+        axes.step(time, seconds[column], where="mid", color=color, lw=1.3)
+        label(axes, run.duration, float(seconds[column].iloc[-15:].mean()), name, color, ha="right")
     if hidden:
         tipping = theory.tipping_load(run.service, run.clients)
         axes.axhline(tipping, color=COLORS["theory"], lw=1, ls=":")
         label(axes, 0.5, tipping, "hidden capacity", COLORS["theory"], fontweight="normal", fontsize=8)
-    axes.set(xlim=(0, run.duration), ylim=(0, top), xlabel="time (s)", ylabel="per second")
-
-
-def _label_ends(axes: Axes, run: Run, top: float) -> None:
-    """Names at the right end of the curves, pushed apart where curves meet."""
-    last = run.per_second.iloc[-15:].mean()
-    names = {"attempts sent": ("attempts", "attempts"), "offered": ("offered", "offered"),
-             "goodput": ("goodput", "goodput"), "wasted work": ("late", "wasted")}
-    floor = -top
-    for name, (column, meaning) in sorted(names.items(), key=lambda item: float(last[item[1][0]])):
-        floor = max(floor + 0.075 * top, float(last[column]))
-        label(axes, run.duration * 0.995, min(floor, 0.93 * top), name, COLORS[meaning], ha="right")
-
-
-def smooth(values: npt.ArrayLike, window: int = 3) -> npt.NDArray[np.float64]:
-    """Moving average over `window` seconds, shorter at the ends."""
-    kernel = np.ones(window)
-    curve = np.asarray(values, dtype=float)
-    return np.asarray(np.convolve(curve, kernel, "same") / np.convolve(np.ones(len(curve)), kernel, "same"))
+    axes.set(xlim=(0, run.duration), xlabel="time (s)", ylabel="per second")
+    from_zero(axes)
 
 
 def dashboard(axes: Axes, run: Run) -> None:
@@ -92,15 +81,21 @@ def one_request(axes: Axes, run: Run, request: int) -> None:
             axes.barh(lane, end - start, left=start, height=0.5, lw=0,
                       color=COLORS[FATE_COLORS[FATES[run.fate[attempt]]]])
         axes.plot(run.sent[attempt] + run.clients.timeout, lane, "|", color="black", ms=16, mew=2)
+    first, patience = run.arrived[mine[0]], run.sent[mine[0]] + run.clients.timeout
+    label(axes, patience, -0.45, "| patience ends", COLORS["theory"], fontsize=8)
+    label(axes, (first + run.duration) / 2, -0.3, "in the queue", COLORS["waiting"], fontsize=8)
+    label(axes, run.duration, -0.3, "served, too late", COLORS["wasted"], fontsize=8, ha="right")
     axes.set_yticks(range(len(mine)), ["first try", *[f"retry {k}" for k in range(1, len(mine))]])
-    axes.set_ylim(len(mine) - 0.4, -0.6)
+    axes.set_ylim(len(mine) - 0.4, -1.1)
     axes.set_xlabel("time (s)")
     axes.grid(axis="y", visible=False)
 
 
 def outcomes(axes: Axes, goodputs: Sequence[float], offered: float) -> None:
     """End states over seeds as a histogram: two heaps and nothing between is bistability."""
-    axes.hist(goodputs, bins=np.linspace(0, 1.4 * offered, 29).tolist(), color=COLORS["simulated"])
+    counts, edges, _ = axes.hist(goodputs, bins=np.linspace(0, 1.4 * offered, 29).tolist(), color=COLORS["simulated"])
+    tall = int(np.argmax(counts))
+    label(axes, edges[tall], float(np.max(counts)), f"simulated: {len(goodputs)} seeds", COLORS["simulated"])
     axes.axvline(float(np.mean(goodputs)), color=COLORS["theory"], ls="--", lw=1)
     label(axes, float(np.mean(goodputs)), axes.get_ylim()[1] * 0.9, " the average seed, which nobody met",
           COLORS["theory"], fontweight="normal")
@@ -113,6 +108,13 @@ def phases(axes: Axes, limit: float, retries: Sequence[int], points: Mapping[str
     axes.fill_betweenx(rows, limit / (1 + np.maximum(rows, 0)), limit, color=COLORS["attempts"], alpha=0.18, lw=0)
     axes.plot(limit / (1 + np.maximum(rows, 0)), rows, color=COLORS["theory"])
     axes.axvline(limit, color=COLORS["theory"], lw=1)
+    middle = float(np.mean(retries))
+    for x, y, side, text, meaning in ((0.03, rows[0], "left", "healthy", "goodput"),
+                                      (1.22, rows[0], "right", "down", "wasted"),
+                                      (0.65, 1.7 * middle, "center", "depends on history", "attempts")):
+        label(axes, x * limit, y, text, COLORS[meaning], ha=side)
+    label(axes, limit / (1 + middle), middle, "tipping load", COLORS["theory"], ha="right", fontsize=8)
+    label(axes, limit, middle, "healthy limit", COLORS["theory"], fontsize=8)
     for state, color in (("healthy", "goodput"), ("bistable", "attempts"), ("collapsed", "wasted")):
         where = points.get(state, ())
         axes.plot([load for load, _ in where], [r for _, r in where], "o", color=COLORS[color])
@@ -153,12 +155,12 @@ def recovery_times(axes: Axes, names: Sequence[str], seconds: Sequence[Sequence[
         jitter = np.linspace(-0.22, 0.22, len(dots)) if len(dots) > 1 else np.zeros(1)
         for dot, lost, shift in zip(dots, never, jitter, strict=True):
             axes.plot(dot, row + shift, "o", ms=3.5, color=COLORS["wasted" if lost else "goodput"])
-    axes.axvspan(longest, longest * 1.16, color=COLORS["wasted"], alpha=0.12, lw=0)
-    axes.text(longest * 1.08, -0.75, "still down", ha="center", fontsize=8.5, color=COLORS["wasted"], fontweight="bold")
+    axes.axvspan(longest, longest * 1.18, color=COLORS["wasted"], alpha=0.12, lw=0)
+    axes.text(longest * 1.09, -0.7, "still down", ha="center", fontsize=8.5, color=COLORS["wasted"], fontweight="bold")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.9)
-    axes.set_xlim(-0.02 * longest, longest * 1.16)
-    axes.set_xlabel("seconds from the end of the trigger to recovery")
+    axes.set_xlim(-0.02 * longest, longest * 1.18)
+    axes.set_xlabel("time from the end of the trigger to recovery (s)")
 
 
 def side_by_side(axes: Axes, real: Run, simulated: Run, title: str, top: float) -> None:
