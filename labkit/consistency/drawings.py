@@ -115,11 +115,12 @@ def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
     stale, error = 1 - got.p_fresh(t), got.p_error(t)
     left.fill_between(t, np.maximum(stale - error, 1e-5), stale + error, color=COLORS["simulated"], alpha=0.25, lw=0)
     left.plot(t, np.where(stale > 0, stale, np.nan), color=COLORS["simulated"])
-    label(left, 0.3 * span, 0.4, "stale reads", COLORS["simulated"])
+    label(left, 0.3 * span, 0.4, "stale reads" if stale.any() else "no stale read, however short the wait",
+          COLORS["simulated"], ha="left" if stale.any() else "center")
     left.axhline(0.001, color="black", lw=0.8)
     label(left, 0.02 * span, 0.001, "99.9 % are fresh", "black", va="top")
     log_axes(left)
-    left.set(xlim=(0, span), ylim=(5e-5, 1.5), xlabel="wait after the commit (ms)", ylabel="share of stale reads")
+    left.set(xlim=(0, span), ylim=(3e-5, 1.5), xlabel="wait after the commit (ms)", ylabel="share of stale reads")
     shares = np.array([0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999])
     for name, times, color in (("reads", got.read, "simulated"), ("writes", got.write, "attempts")):
         latency = np.quantile(times, shares)

@@ -196,6 +196,7 @@ def _hidden(axes: Axes) -> Iterator[str]:
             given = mark.artist.get_transform().transform(mark.artist.get_path().vertices)
             if not len(given):
                 continue
+            given = given[np.isfinite(given).all(axis=1)]
         inside = frame.count_contains(given) if len(given) else 0
         if not inside and not (len(mark.points) and frame.count_contains(mark.points)):
             yield f"{_series(mark)} lies outside the axes ({_limits(axes)}) or has no finite point."
