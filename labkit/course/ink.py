@@ -94,7 +94,7 @@ def _marks(axes: Axes, artist: Artist) -> Iterator[Mark]:
         sizes = artist.get_sizes()
         yield Mark(artist, hex_color(artist.get_facecolor()), dots=dots,
                    radius=float(np.sqrt(sizes.max()) / 2 if len(sizes) else 0) * point)
-    elif isinstance(artist, LineCollection):
+    elif isinstance(artist, LineCollection) and len(artist.get_paths()):
         strokes = tuple(stroke for path in artist.get_paths()
                         for stroke in _strokes(axes, path, artist.get_transform()))
         yield Mark(artist, hex_color(artist.get_color()), strokes,

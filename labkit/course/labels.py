@@ -20,7 +20,7 @@ from labkit.course import ink
 
 PAD = 1.2           # points kept free around a label
 ROOM = np.array([-PAD, -PAD, PAD, PAD])
-GAPS = (1.5, 5.0, 11.0)
+GAPS = (1.5, 5.0, 11.0, 22.0)
 SIDES = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y], dtype=float)
 RING = np.array([(x, y) for x in range(-60, 61, 6) for y in range(-60, 61, 4)], dtype=float)
 

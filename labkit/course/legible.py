@@ -113,10 +113,11 @@ def _struck(axes: Axes, texts: list[Text]) -> Iterator[str]:
     inside = [text for text in texts if _on(text, axes)]
     for text in inside:
         place = ink.box(text).padded(-0.7 * point)
-        for mark in marks:
+        # what lies under the dot or bar that the letters stand in is not seen
+        under = max((mark.artist.get_zorder() for mark in marks if _holds(mark, place)), default=-1)
+        for mark in (mark for mark in marks if mark.artist.get_zorder() >= under):
             if mark.areas:
-                hit = any(_across(place, Bbox.null() if len(area) < 3 else _bounds(area), point)
-                          for area in mark.areas) if _bar(mark) else False
+                hit = mark.solid and any(_across(place, bar, point) for bar in _bars(mark))
             else:
                 hit = _crosses(place, mark) and not _names_dot(place, mark)
             if hit:
@@ -131,12 +132,13 @@ def _on(text: Text, axes: Axes) -> bool:
         text in _tick_texts(axis) for axis in (axes.xaxis, axes.yaxis))
 
 
-def _bar(mark: ink.Mark) -> bool:
-    return mark.solid and all(len(area) == 5 for area in mark.areas)
+def _bars(mark: ink.Mark) -> list[Bbox]:
+    """The areas of a mark that are rectangles."""
+    return [Bbox.from_extents(*area.min(axis=0), *area.max(axis=0)) for area in mark.areas if len(area) == 5]
 
 
-def _bounds(points: ink.Points) -> Bbox:
-    return Bbox.from_extents(*points.min(axis=0), *points.max(axis=0))
+def _holds(mark: ink.Mark, place: Bbox) -> bool:
+    return _names_dot(place, mark) or mark.solid and any(_within(place, bar) for bar in _bars(mark))
 
 
 def _across(place: Bbox, bar: Bbox, point: float) -> bool:
