@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.transforms import offset_copy
 
 from labkit.consistency.explore import Counterexample
 from labkit.consistency.history import READS, Operation
 from labkit.consistency.linearizability import Verdict
 from labkit.consistency.run import StoreRun
 from labkit.consistency.staleness import Staleness
-from labkit.course.figures import COLORS, inside, label, log_axes, shade, space_time
+from labkit.course.figures import COLORS, beside, inside, label, log_axes, shade, space_time
 
 WRONG = COLORS["wasted"]
 
@@ -136,12 +135,12 @@ def pacelc(axes: Axes, settings: Sequence[Mapping[str, Any]]) -> None:
 
     Each has name, latency (ms), availability (0 to 1) and violations (share of histories that are not linearizable).
     """
-    beside = offset_copy(axes.transData, axes.figure, 6, 3, units="points")
+    near = beside(axes, 6, 3)
     for row in settings:
         bad = float(row["violations"])
         color = COLORS["goodput"] if bad == 0 else WRONG if bad > 0.5 else COLORS["attempts"]
         axes.plot(row["latency"], row["availability"], "o", color=color, ms=8)
-        label(axes, row["latency"], row["availability"], row["name"], "#222222", beside, fontsize=8,
+        label(axes, row["latency"], row["availability"], row["name"], "#222222", near, fontsize=8,
               fontweight="normal")
     axes.set(xlabel="mean read latency, no partition (ms)", ylabel="availability in a partition (share of calls)")
     axes.set_ylim(-0.06, 1.12)

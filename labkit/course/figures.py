@@ -20,9 +20,9 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
-from matplotlib.transforms import offset_copy
 from PIL import Image
 
+from labkit.course.labels import beside as beside
 from labkit.course.labels import inside as inside
 from labkit.course.labels import label as label
 
@@ -251,7 +251,7 @@ def space_time(axes: Axes, replicas: Sequence[str], events: Sequence[tuple[str, 
     """
     lane = {name: i for i, name in enumerate(replicas)}
     end = max([time for _, time, _ in events] + [message[3] for message in messages] + [1.0]) * 1.08
-    above = offset_copy(axes.transData, axes.figure, 0, 5, units="points")
+    above = beside(axes, 0, 5)
     for i in lane.values():
         axes.plot([0, end], [i, i], color="#AAAAAA", lw=1, zorder=1)
     for source, sent, target, received, lost in messages:

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.text import Text
-from matplotlib.transforms import Affine2D, Transform
+from matplotlib.transforms import Affine2D, ScaledTranslation, Transform
 
 from labkit.course import ink
 
@@ -63,6 +63,11 @@ def label(axes: Axes, x: float, y: float, text: str, color: str, transform: Tran
         there = Labels()
         axes.add_artist(there)
     there.add(axes, Text(x, y, text, **(usual | style)), transform or axes.transData)
+
+
+def beside(axes: Axes, right: float, up: float) -> Transform:
+    """For labels wanted so many points to the right of and above a place in the data."""
+    return axes.transData + ScaledTranslation(right / 72, up / 72, axes.figure.dpi_scale_trans)
 
 
 class Fitted(Text):

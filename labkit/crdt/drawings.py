@@ -75,6 +75,7 @@ def _messages(axes: Axes, run: GossipRun, until: float) -> None:
 def _divergence(axes: Axes, run: GossipRun, until: float) -> None:
     time, count = np.array([point for point in run.divergence if point[0] <= until] or [(0.0, 1)]).T
     axes.step(time, count, where="post", color=COLORS["wasted"])
+    label(axes, time[len(time) // 2], count[len(time) // 2], "different states", COLORS["wasted"])
     if run.converged_at is not None and run.converged_at <= until:
         axes.axvline(run.converged_at, color=COLORS["goodput"], lw=2)
         label(axes, run.converged_at, 0.9 * max(count), f" equal {run.converged_at:.1f} s", COLORS["goodput"],
@@ -150,7 +151,8 @@ def stock(axes: Sequence[Axes], sales: Sales, partition: tuple[float, float] | N
             shade(part, *partition, "cut")
     time, count = np.array(sales.stock).T
     left.step(time, count, where="post", color=COLORS["simulated"])
-    left.fill_between(time, np.minimum(count, 0), 0, step="post", color=COLORS["wasted"])
+    if sales.lowest < 0:
+        left.fill_between(time, np.minimum(count, 0), 0, step="post", color=COLORS["wasted"])
     left.axhline(0, color="#777777", lw=0.8)
     low, high = min(0, *count.tolist()), max(count.tolist())
     left.set(xlabel="time (s)", ylabel="pieces in stock, all shops", xlim=(0, 60),
@@ -160,8 +162,8 @@ def stock(axes: Sequence[Axes], sales: Sales, partition: tuple[float, float] | N
         label(left, 58, low, f"{-sales.lowest} sold that were not there", COLORS["wasted"], ha="right", va="top")
     vain = np.array([(0, 0), *sales.vain, (60, sales.in_vain)]).T
     right.step(vain[0], vain[1], where="post", color=COLORS["attempts"])
-    right.set(xlabel="time (s)", ylabel="customers sent away\nalthough there was stock", xlim=(0, 60))
-    from_zero(right)
+    right.set(xlabel="time (s)", ylabel="customers sent away\nalthough there was stock", xlim=(0, 60),
+              ylim=(-0.5, round_up(max(10, sales.in_vain))))
 
 
 OUTCOMES = {"booked": "goodput", "taken": "offered", "no majority": "attempts", "double": "wasted"}
