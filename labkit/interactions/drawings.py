@@ -16,23 +16,31 @@ MEANING = {"same": "goodput", "type_changed": "waiting", "silent_loss": "wasted"
            "refused": "offered"}
 
 
+ROWS = 24       # more would be too small to read
+
+
 def medium(axes: Axes, matrix: Matrix, medium: str) -> None:
-    """One row per ordered pair, a stacked bar of verdicts; silent losses are written out."""
+    """One row per ordered pair, a stacked bar of verdicts; silent losses are written out.
+
+    Where there are more pairs than can be read, those that lose most.
+    """
     chosen = matrix.select(medium=medium)
-    pairs = chosen.pairs()
-    for row, (_, writer, reader) in enumerate(pairs):
-        counts = chosen.select(writer=writer, reader=reader).counts()
+    counts = {pair: chosen.select(writer=pair[1], reader=pair[2]).counts() for pair in chosen.pairs()}
+    worst = sorted(counts, key=lambda pair: -counts[pair]["silent_loss"])[:ROWS]
+    shown = [pair for pair in counts if pair in worst]
+    for row, pair in enumerate(shown):
         left = 0
         for verdict in VERDICTS:
-            axes.barh(row, counts[verdict], left=left, color=COLORS[MEANING[verdict]], height=0.8)
-            left += counts[verdict]
-        label(axes, left + 0.5, row, f"{counts['silent_loss']}", COLORS["wasted"], va="center")
-    axes.set_yticks(range(len(pairs)), [f"{writer} -> {reader}" for _, writer, reader in pairs])
-    axes.tick_params(axis="y", labelsize=7 if len(pairs) < 30 else 4)
-    top = 0.08 * len(pairs) + 0.6
+            axes.barh(row, counts[pair][verdict], left=left, color=COLORS[MEANING[verdict]], height=0.8)
+            left += counts[pair][verdict]
+        axes.text(left + 0.5, row, f"{counts[pair]['silent_loss']}", color=COLORS["wasted"], va="center",
+                  fontsize=7.5, fontweight="bold")
     for x, (verdict, meaning) in zip((0, 9, 25, 39, 54), MEANING.items(), strict=True):
-        label(axes, x, -0.55, verdict.replace("_", " "), COLORS[meaning], fontsize=8)
-    axes.set(ylim=(len(pairs) - 0.4, -top), xlim=(0, 72), xlabel="cases")
+        label(axes, x, -0.6, verdict.replace("_", " "), COLORS[meaning], fontsize=8)
+    axes.set_yticks(range(len(shown)), [f"{writer} -> {reader}" for _, writer, reader in shown])
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set(ylim=(len(shown) - 0.4, -0.085 * len(shown) - 0.6), xlim=(0, 74), xlabel="cases")
+    axes.set_title("" if len(shown) == len(counts) else f"the {ROWS} of {len(counts)} pairs that lose most")
     axes.grid(visible=False)
 
 
