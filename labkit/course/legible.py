@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -218,11 +217,11 @@ def _limits(axes: Axes) -> str:
 
 
 def _nameless(axes: Axes, texts: list[Text]) -> Iterator[str]:
-    """Colours without a name, where an axes has several."""
+    """Colours without a name, where an axes has several; bars and dots on lanes have their names at the axis."""
     lanes = any(re.search("[A-Za-z]", t.get_text()) for axis in (axes.xaxis, axes.yaxis) for t in _tick_texts(axis))
-    drawn: dict[str, Artist] = {mark.color: mark.artist for mark in ink.marks(axes) if not ink.grey(mark.color)
-                                and (len(mark.points) > 1 and not mark.areas or mark.areas and not lanes)}
+    drawn = {mark.color for mark in ink.marks(axes) if not ink.grey(mark.color)
+             and (mark.strokes or not lanes and (mark.areas or len(mark.points) > 2))}
     named = {ink.hex_color(text.get_color()) for text in texts if text.get_color() != "none"}
     if len(drawn) > 1:
-        for color in sorted(set(drawn) - named):
+        for color in sorted(drawn - named):
             yield f"Nothing names the series of the colour {color}, one of {len(drawn)} in its axes."

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from labkit.course.figures import COLORS, label
+from labkit.course.figures import COLORS, inside, label
 from labkit.interactions.judge import VERDICTS
 from labkit.interactions.matrix import Matrix
 from labkit.interactions.study import Count
@@ -30,7 +30,7 @@ def medium(axes: Axes, matrix: Matrix, medium: str) -> None:
     shown = [pair for pair in counts if pair in worst]
     for row, pair in enumerate(shown):
         left = 0
-        for verdict in VERDICTS:
+        for verdict in (verdict for verdict in VERDICTS if counts[pair][verdict]):
             axes.barh(row, counts[pair][verdict], left=left, color=COLORS[MEANING[verdict]], height=0.8)
             left += counts[pair][verdict]
         axes.text(left + 0.5, row, f"{counts[pair]['silent_loss']}", color=COLORS["wasted"], va="center",
@@ -55,7 +55,7 @@ def case_grid(axes: Axes, matrix: Matrix, medium: str, case: str) -> None:
             cell = found.get((writer, reader))
             verdict = cell.verdict if cell else "refused"
             axes.barh(row, 0.94, left=column - 0.47, height=0.9, color=COLORS[MEANING[verdict]])
-            label(axes, column, row, verdict.replace("_", " "), "white", ha="center", va="center", fontsize=7.5)
+            inside(axes, column - 0.47, column + 0.47, row, [verdict.replace("_", " ")], "white", fontsize=7.5)
     axes.set_yticks(range(len(writers)), [f"{writer} writes" for writer in writers])
     axes.set_xticks(range(len(readers)), readers)
     axes.set(xlim=(-0.6, max(len(readers), 1) - 0.4), ylim=(max(len(writers), 1) - 0.4, -0.6))
