@@ -29,24 +29,27 @@ class Claim:
 
 @dataclass(frozen=True)
 class Card:
-    """A settled claim, as shown in a notebook."""
+    """A settled claim, as shown in a notebook: one line in the flow of the text, the rest for who opens it.
+
+    As plain text it is the claim's number and the verdict: what was measured stands in the output above it.
+    """
 
     claim: Claim
     measured: str
 
     def __repr__(self) -> str:
-        c = self.claim
-        return f"Claim {c.id} ({c.where}): {c.claim}\n{c.verdict.upper()}: {c.finding}\nMeasured above: {self.measured}"
+        return f"{self.claim.id}: {self.claim.verdict}"
 
     def _repr_html_(self) -> str:
         c, color = self.claim, VERDICTS[self.claim.verdict]
+        measured = html.escape(self.measured)
         # two dollar amounts are no formula
-        return ('<div class="mathjax_ignore" '
-                f'style="border:1px solid #CCC;border-left:5px solid {color};padding:8px 14px;margin:6px 0;'
-                f'max-width:760px"><b>Claim {c.id}</b> <span style="color:#777">({html.escape(c.where)})</span> '
-                f'{html.escape(c.claim)}<br><b style="color:{color}">{c.verdict.capitalize()}.</b> '
-                f'{html.escape(c.finding)}<br><span style="color:#777">Measured above:</span> '
-                f'{html.escape(self.measured)}</div>')
+        return (f'<details class="mathjax_ignore" style="border-left:4px solid {color};padding:0 10px;margin:2px 0;'
+                'max-width:760px"><summary style="cursor:pointer;white-space:nowrap;overflow:hidden;'
+                f'text-overflow:ellipsis"><b>{c.id}</b> <b style="color:{color}">{c.verdict}</b> {measured}</summary>'
+                f'<div style="padding:4px 0 6px 16px"><b>Claim</b> ({html.escape(c.where)}): {html.escape(c.claim)}<br>'
+                f'<b style="color:{color}">{c.verdict.capitalize()}.</b> {html.escape(c.finding)}<br>'
+                f"<b>Measured above:</b> {measured}</div></details>")
 
 
 def ledger() -> dict[str, Claim]:

@@ -1,8 +1,14 @@
 """Panel, exercise, claims and figures."""
 
+import gc
+import html
+import io
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
+from matplotlib.ticker import FuncFormatter
+from PIL import Image, ImageColor
 
 from labkit.course import Exercise, Panel, check, choice, claims, figures, ready, slider, toggle
 from labkit.course.setup import Line, Report
@@ -79,9 +85,25 @@ def test_check_says_what_is_wrong():
 
 
 def test_ready_and_reports():
-    assert ready()
-    report = Report([Line(True, "a"), Line(False, "b", "do this")])
-    assert not report and repr(report) == "[OK]   a\n[FAIL] b: do this"
+    assert ready() and repr(ready()).startswith("[OK] Python 3.") and "\n" not in repr(ready())
+    report = Report([Line(True, "a"), Line(False, "b", "do this"), Line(False, "c", "do that")])
+    assert not report and repr(report) == "[FAIL] b: do this\n[FAIL] c: do that"
+    assert repr(Report([Line(True, "a 1"), Line(True, "b 2")])) == "[OK] a 1, b 2"
+
+
+def test_ready_leaves_what_is_loaded_out_of_the_search_for_garbage():
+    gc.unfreeze()
+    ready()
+    assert gc.get_freeze_count() > 10_000
+
+
+def test_a_claim_is_a_line_and_the_rest_on_demand():
+    card = claims.settle("V04", measured="37 % <b>")
+    assert repr(card) == f"V04: {card.claim.verdict}"
+    page = card._repr_html_()
+    line, rest = page.split("</summary>")
+    assert "<details" in line and " open" not in line and "37 % &lt;b&gt;" in line
+    assert html.escape(card.claim.finding) in rest and html.escape(card.claim.finding) not in line
 
 
 def test_unknown_claims_are_refused():
