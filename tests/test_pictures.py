@@ -47,6 +47,6 @@ def test_panels_work_and_are_legible_wherever_their_controls_go(lesson, monkeypa
         found = {}
         for where, series in settings(panel):
             assert panel.text and "nan" not in panel.text, where
-            assert 'role="alert"' not in panel._picture.value, where
+            assert 'role="alert"' not in panel._words.value, where
             found[where] = faults(panel.figure, series)
         judged(f"panel {number}", found, lesson.path.stem)

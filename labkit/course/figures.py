@@ -5,7 +5,6 @@ Nothing here touches pyplot: figures are drawn by Agg into bytes, so a panel lea
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
 from PIL import Image
 
 from labkit.course.diagrams import against_theory as against_theory
@@ -34,6 +32,7 @@ from labkit.course.labels import beside as beside
 from labkit.course.labels import inside as inside
 from labkit.course.labels import label as label
 from labkit.course.palette import COLORS as COLORS
+from labkit.course.palette import PAPER as PAPER
 from labkit.course.palette import SHADE
 
 STYLE: Any = {
@@ -41,9 +40,10 @@ STYLE: Any = {
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#777777",
     "axes.labelcolor": "#333333", "xtick.color": "#555555", "ytick.color": "#555555", "axes.grid": True,
     "grid.color": SHADE, "grid.linewidth": 0.6, "axes.axisbelow": True, "lines.linewidth": 1.6,
-    "lines.markersize": 4.5, "figure.facecolor": "white", "axes.facecolor": "white",
+    "lines.markersize": 4.5, "figure.facecolor": PAPER, "axes.facecolor": PAPER,
 }
-DPI = 100
+DPI = 100                       # pixels an inch on the page
+DENSITY = 2                     # pixels drawn for each of them: screens have been finer than 100 an inch for long
 
 
 def house_style() -> AbstractContextManager[None]:
@@ -54,22 +54,30 @@ def house_style() -> AbstractContextManager[None]:
 def canvas(size: tuple[float, float] = (7.6, 3.2), axes: int | tuple[int, int] = 1) -> tuple[Figure, Any]:
     """A figure of `size` inches and its axes: one `Axes`, or an array of them for n columns or (rows, columns)."""
     with house_style():
-        figure = Figure(figsize=size, dpi=DPI)
+        figure = Figure(figsize=size, dpi=DPI * DENSITY)
         FigureCanvasAgg(figure)
         rows, columns = (1, axes) if isinstance(axes, int) else axes
         return figure, figure.subplots(rows, columns)
 
 
 def encode(figure: Figure, small: bool = False) -> bytes:
-    """What was last drawn on the figure, as PNG; `small` reduces it to 64 colours, for storage in a notebook."""
+    """What was last drawn on the figure, as PNG of 256 colours; `small` spends time on 64, to store in a notebook."""
     assert isinstance(figure.canvas, FigureCanvasAgg)
-    image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    drawn = np.asarray(figure.canvas.buffer_rgba())
+    image = Image.fromarray(drawn).convert("RGB")
+    image = image.quantize(64 if small else 256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    colors, first = image.getpalette() or [], 3 * int(np.asarray(image)[0, 0])
+    colors[first:first + 3] = drawn[0, 0, :3].tolist()      # the paper exactly: pictures lie side by side
+    image.putpalette(colors)
     buffer = io.BytesIO()
-    if small:
-        image.quantize(64).save(buffer, "PNG", optimize=True)
-    else:
-        image.save(buffer, "PNG", compress_level=1)
+    image.save(buffer, "PNG", **({"optimize": True} if small else {"compress_level": 1}))
     return buffer.getvalue()
+
+
+def shown_size(figure: Figure) -> dict[str, int]:
+    """Width and height on the page, in pixels of the page."""
+    width, height = figure.get_size_inches() * DPI
+    return {"width": round(width), "height": round(height)}
 
 
 class Stage:
@@ -124,12 +132,11 @@ class Stage:
                 *[(a.get_scale(), *_ticks(a)) for a in axis]]
 
 
-def _ticks(axis: Axis) -> tuple[object, object]:
-    """What decides the ticks; ticks set by hand are the same if their places and texts are."""
-    places = axis.get_major_locator()
-    if isinstance(places, FixedLocator):
-        return tuple(places()), tuple(text.get_text() for text in axis.get_ticklabels())
-    return places, axis.get_major_formatter()
+def _ticks(axis: Axis) -> tuple[object, ...]:
+    """The ticks as they will be seen. Their locators tell nothing: setting a scale, to what it was, makes new ones."""
+    places = axis.get_majorticklocs()
+    texts = axis.get_major_formatter().format_ticks(list(places))
+    return tuple(places), tuple(texts), tuple(axis.get_minorticklocs())
 
 
 class Picture:
@@ -144,8 +151,8 @@ class Picture:
     def __repr__(self) -> str:
         return self.text
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/plain": self.text, "image/png": base64.b64encode(encode(self.figure, small=True)).decode()}
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        return encode(self.figure, small=True), shown_size(self.figure)
 
 
 def picture(draw: Callable[..., str], *values: Any, size: tuple[float, float] = (7.6, 3.2),

@@ -12,4 +12,5 @@ COLORS = {
     "simulated": "#0072B2",     # simulation
     "real": "#CC79A7",          # a real system, measured
 }
-SHADE = "#E4E4E4"               # while the trigger lasts; grid
+SHADE = "#D8D4C9"               # while the trigger lasts; grid
+PAPER = "#EFECE3"               # a quiet card: not glaring on a dark page, and every colour above can be told on it

@@ -3,111 +3,41 @@
 from __future__ import annotations
 
 import base64
-import gc
 import html
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
 
-from labkit import ranges
 from labkit.course import figures
+from labkit.course.controls import Control, Seed, choice, slider, toggle
+
+__all__ = ["Panel", "Snapshot", "choice", "slider", "toggle"]
+
+# A browser decodes a new picture when it finds the time; until then there would be a hole where the old one was.
+# So each picture arrives in one element and, once it can be painted, moves itself over what is shown in another,
+# which the kernel never touches. Where scripts in a page are forbidden it stays where it arrived.
+ARRIVED = "this.closest('.labkit-stage')?.querySelector('.labkit-shown')?.replaceChildren(this)"
+SHOWN = """<style>
+.labkit-panel {container-type: inline-size}
+.labkit-panel:has([role=alert]) .labkit-stage {opacity: 0.4}
+.labkit-stage .widget-html, .labkit-stage .widget-html-content {margin: 0; line-height: 0}
+.labkit-stage img {display: block; max-width: 100%; height: auto; border-radius: 10px}
+@container (max-width: 640px) {  /* slider and curve on one screen */
+  .labkit-controls > * {flex: 1 1 225px; width: auto !important; max-width: 370px}
+  .labkit-controls .widget-label {width: 95px !important; height: auto; line-height: 1.1; white-space: normal}
+  .labkit-controls .widget-readout {min-width: 40px; margin: 0}
+}
+</style><div class="labkit-shown"></div>"""
 
 
-@dataclass(frozen=True)
-class Slider:
-    """A number in [low, high] in steps of `step`; whole if value, low and step are. Made by `slider`."""
+class Snapshot(figures.Picture):
+    """What a panel would show at other values: the picture, the line of text, and the `result` behind them."""
 
-    value: float
-    low: float
-    high: float
-    step: float
-    label: str
-    unit: str
-
-    @property
-    def whole(self) -> bool:
-        return all(isinstance(x, int) for x in (self.value, self.low, self.high, self.step))
-
-    def check(self, name: str, value: Any) -> None:
-        if self.whole:
-            ranges.whole(name, value, int(self.low), self.high)
-        else:
-            ranges.number(name, value, self.low, self.high)
-
-    def widget(self, name: str) -> Any:
-        kind = widgets.IntSlider if self.whole else widgets.FloatSlider
-        digits = 0 if self.whole else max(0, len(f"{self.step:g}".partition(".")[2]))
-        return kind(value=self.value, min=self.low, max=self.high, step=self.step, readout_format=f".{digits}f"
-                    if not self.whole else "d", **_look(self.label or name, self.unit))
-
-    def extremes(self) -> list[Any]:
-        return [self.low, self.high]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few named options. Made by `choice`."""
-
-    value: str
-    options: tuple[str, ...]
-    label: str
-
-    def check(self, name: str, value: Any) -> None:
-        ranges.one_of(name, value, self.options)
-
-    def widget(self, name: str) -> Any:
-        return widgets.Dropdown(value=self.value, options=list(self.options), **_look(self.label or name, ""))
-
-    def extremes(self) -> list[Any]:
-        return list(self.options)
-
-
-@dataclass(frozen=True)
-class Toggle:
-    """On or off. Made by `toggle`."""
-
-    value: bool
-    label: str
-
-    def check(self, name: str, value: Any) -> None:
-        ranges.instance(name, value, bool)
-
-    def widget(self, name: str) -> Any:
-        return widgets.Checkbox(value=self.value, indent=False, description=self.label or name.replace("_", " "),
-                                layout=widgets.Layout(width="330px"))
-
-    def extremes(self) -> list[Any]:
-        return [False, True]
-
-
-Control = Slider | Choice | Toggle
-
-
-def _look(name: str, unit: str) -> dict[str, Any]:
-    text = name.replace("_", " ") + (f" ({unit})" if unit else "")
-    return {"description": text, "style": {"description_width": "150px"}, "layout": widgets.Layout(width="370px")}
-
-
-def slider(value: float, low: float, high: float, step: float = 1, label: str = "", unit: str = "") -> Slider:
-    """A slider; all whole numbers make a whole-number slider."""
-    control = Slider(value, low, high, step, label, unit)
-    control.check("slider", value)
-    return control
-
-
-def choice(value: str, options: Sequence[str], label: str = "") -> Choice:
-    """A drop-down list."""
-    control = Choice(value, tuple(options), label)
-    control.check("choice", value)
-    return control
-
-
-def toggle(value: bool, label: str = "") -> Toggle:
-    """A check box."""
-    return Toggle(value, label)
+    def __init__(self, picture: figures.Picture, result: Any):
+        super().__init__(picture.figure, picture.text)
+        self.result = result
 
 
 class Panel:
@@ -128,8 +58,9 @@ class Panel:
     name -> values, shown as buttons. seed: the first seed, or None if nothing is random (`simulate` then gets no
     seed). axes, size: as in `figures.canvas`.
 
-    `panel.set(rate=50)` moves it from code, `panel.values` and `panel.result` tell where it stands. What goes wrong
-    in `simulate` or `draw` is shown in the panel, and raised by `set`; the last result stays valid.
+    `panel.set(rate=50)` moves it from code, `panel.values` and `panel.result` tell where it stands; `panel.at(rate=50)`
+    looks without moving it. What goes wrong in `simulate` or `draw` is shown in the panel, and raised by `set`; the
+    last result stays valid.
     """
 
     def __init__(self, simulate: Callable[..., Any], draw: Callable[[Any, Any], Any], summary: Callable[[Any], str], *,
@@ -138,10 +69,11 @@ class Panel:
         self._simulate, self._draw, self._summary = simulate, draw, summary
         self.controls: dict[str, Control] = dict(controls)
         if seed is not None:
-            self.controls["seed"] = Slider(seed, 1, max(20, seed), 1, "seed", "")
+            self.controls["seed"] = Seed(seed)
         self.presets = {name: dict(values) for name, values in (presets or {}).items()}
         for values in self.presets.values():
             self._check(values)
+        self.shape: tuple[tuple[float, float], int | tuple[int, int]] = (size, axes)
         self.figure, self.axes = figures.canvas(size, axes)
         self._stage = figures.Stage(self.figure)
         self.result: Any = None
@@ -149,9 +81,6 @@ class Panel:
         self._quiet = False
         self._build()
         self._refresh()
-        # what is loaded by now stays: scanning it all again for garbage would be felt as a 0.1 s stop of a slider
-        gc.collect()
-        gc.freeze()
 
     # ------------------------------------------------------------------------------------------ from code
     @property
@@ -170,15 +99,29 @@ class Panel:
         """Back to where it started."""
         return self.set(**{name: control.value for name, control in self.controls.items()})
 
+    def at(self, **values: Any) -> Snapshot:
+        """What it would show with these controls moved; the panel itself stays as the text above it describes it."""
+        self._check(values)
+        result = self._simulate(**(self.values | values))
+
+        def draw(axes: Any) -> str:
+            self._draw(axes, result)
+            return self._summary(result)
+
+        size, axes = self.shape
+        return Snapshot(figures.picture(draw, size=size, axes=axes), result)
+
     def __repr__(self) -> str:
         return self.text
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-        bundle = {"text/plain": self.text, "application/vnd.jupyter.widget-view+json": view}
-        if "google.colab" not in sys.modules:       # Colab might show the picture in place of the panel
-            bundle["image/png"] = base64.b64encode(figures.encode(self.figure, small=True)).decode()
-        return bundle
+        return {"text/plain": self.text, "application/vnd.jupyter.widget-view+json": view}
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
+        if "google.colab" in sys.modules:           # Colab might show the picture in place of the panel
+            return None
+        return figures.encode(self.figure, small=True), figures.shown_size(self.figure)
 
     # ------------------------------------------------------------------------------------------ inside
     def _check(self, values: Mapping[str, Any]) -> None:
@@ -191,14 +134,20 @@ class Panel:
         self._widgets = {name: control.widget(name) for name, control in self.controls.items()}
         for widget in self._widgets.values():
             widget.observe(self._moved, names="value")
-        self._picture = widgets.HTML()
+        self._picture = widgets.HTML(layout=widgets.Layout(grid_area="1 / 1"))
+        shown = widgets.HTML(SHOWN, layout=widgets.Layout(grid_area="1 / 1"))
+        self._words = widgets.HTML()
         self._buttons = {name: widgets.Button(description=name, layout=widgets.Layout(width="auto"))
                          for name in [*self.presets, "reset"]}
         for name, button in self._buttons.items():
             button.on_click(self._press(name))
         rows = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center")
-        self.box = widgets.VBox([widgets.Box(list(self._buttons.values()), layout=rows),
-                                 widgets.Box(list(self._widgets.values()), layout=rows), self._picture])
+        stage = widgets.GridBox([shown, self._picture])
+        stage.add_class("labkit-stage")
+        controls = widgets.Box(list(self._widgets.values()), layout=rows)
+        controls.add_class("labkit-controls")
+        self.box = widgets.VBox([widgets.Box(list(self._buttons.values()), layout=rows), controls, stage, self._words])
+        self.box.add_class("labkit-panel")
 
     def _press(self, name: str) -> Callable[[Any], None]:
         start = {key: control.value for key, control in self.controls.items()}
@@ -228,17 +177,18 @@ class Panel:
     def _refresh(self) -> None:
         try:
             result = self._simulate(**self.values)
-            self._stage.play(lambda: self._draw(self.axes, result))
             text = self._summary(result)
+            self._stage.play(lambda: self._draw(self.axes, result))
         except Exception as error:
-            self._picture.value = (f'<div role="alert" style="color:#D55E00;padding:8px;border:1px solid #D55E00">'
-                                   f"This setting could not be shown. {html.escape(type(error).__name__)}: "
-                                   f"{html.escape(str(error))}</div>")
+            self._words.value = ('<div role="alert" style="color:#D55E00;padding:8px;border:1px solid #D55E00">'
+                                 f"This setting could not be shown. {html.escape(type(error).__name__)}: "
+                                 f"{html.escape(str(error))}</div>")
             raise
         self.result, self.text = result, text
         image = base64.b64encode(figures.encode(self.figure)).decode()
-        width, height = (int(x) for x in self.figure.get_size_inches() * self.figure.dpi)
+        size = figures.shown_size(self.figure)
         self._picture.value = (
-            f'<img width="{width}" height="{height}" decoding="sync" alt="{html.escape(text)}" '
-            f'style="max-width:100%;height:auto" src="data:image/png;base64,{image}">'
-            f'<div style="font-family:monospace;line-height:1.4;white-space:pre-wrap">{html.escape(text)}</div>')
+            f'<img width="{size["width"]}" height="{size["height"]}" decoding="sync" alt="{html.escape(text)}" '
+            f'onload="{ARRIVED}" src="data:image/png;base64,{image}">')
+        self._words.value = ('<div style="font-family:monospace;line-height:1.4;white-space:pre-wrap">'
+                             f"{html.escape(text)}</div>")

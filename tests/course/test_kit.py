@@ -27,7 +27,7 @@ def test_a_panel_follows_its_controls():
     panel = make(presets={"busy": {"rate": 90}})
     before = panel._picture.value
     assert panel.set(rate=50, mode="bb").values == {"rate": 50, "mode": "bb", "loud": False, "seed": 1}
-    assert panel._picture.value != before and panel.text in panel._picture.value
+    assert panel._picture.value != before and panel.text in panel._picture.value and panel.text in panel._words.value
     panel._widgets["rate"].value = 70
     assert 65 < panel.result.mean() < 80
     panel._buttons["busy"].click()
@@ -44,9 +44,18 @@ def test_the_same_values_give_the_same_picture():
 
 
 def test_a_panel_shows_text_picture_and_widget():
-    bundle = make()._repr_mimebundle_()
+    bundle, about = DisplayFormatter().format(make())
     assert bundle["text/plain"].startswith("mean ")
-    assert bundle["image/png"] and bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert about["image/png"] == {"width": 760, "height": 320}          # twice the density
+    assert Image.open(io.BytesIO(bundle["image/png"])).size == (1520, 640)
+
+
+def test_panels_and_stored_pictures_are_on_the_same_paper():
+    panel = make()
+    paper = ImageColor.getrgb(figures.PAPER)
+    for png in (figures.encode(panel.figure), panel._repr_png_()[0], panel.at(rate=50)._repr_png_()[0]):
+        assert Image.open(io.BytesIO(png)).convert("RGB").getpixel((2, 2)) == paper
 
 
 def test_wrong_settings_are_named_and_nothing_moves():
@@ -64,15 +73,75 @@ def test_wrong_settings_are_named_and_nothing_moves():
 
 def test_a_failure_is_shown_and_raised_and_the_last_result_stays():
     panel = make()
-    good = panel.result
+    good, picture = panel.result, panel._picture.value
     with pytest.raises(ZeroDivisionError):
         panel.set(rate=13)
-    assert "thirteen is not computed" in panel._picture.value and 'role="alert"' in panel._picture.value
-    assert panel.result is good
+    assert "thirteen is not computed" in panel._words.value and 'role="alert"' in panel._words.value
+    assert panel.result is good and panel._picture.value == picture
     panel._widgets["rate"].value = 14
-    assert 'role="alert"' not in panel._picture.value
+    assert 'role="alert"' not in panel._words.value and panel._picture.value != picture
     panel._widgets["rate"].value = 13       # from the browser: shown, not raised
-    assert 'role="alert"' in panel._picture.value
+    assert 'role="alert"' in panel._words.value
+
+
+def test_a_drawing_that_fails_leaves_the_picture():
+    def draw(axes, rate):
+        axes.plot([0, rate])
+        if rate == 3:
+            raise RuntimeError("three is not drawn")
+    panel = Panel(lambda rate: rate, draw, str, seed=None, rate=slider(1, 0, 9))
+    before = figures.encode(panel.figure)
+    with pytest.raises(RuntimeError):
+        panel.set(rate=3)
+    assert 'role="alert"' in panel._words.value and panel.result == 1 and panel.text == "1"
+    assert figures.encode(panel.figure) == before
+    assert 'role="alert"' not in panel.reset()._words.value and figures.encode(panel.figure) == before
+
+
+def test_looking_at_other_values_moves_nothing():
+    panel = make().set(rate=30)
+    shown, drawn = (panel.result, panel.text, panel.values, panel._picture.value), figures.encode(panel.figure)
+    there = panel.at(rate=50)
+    assert (panel.result, panel.text, panel.values, panel._picture.value) == shown
+    assert figures.encode(panel.figure) == drawn
+    assert repr(there) == panel.set(rate=50).text and np.array_equal(there.result, panel.result)
+    with pytest.raises(ValueError, match="rate = 101"):
+        panel.at(rate=101)
+
+
+def test_the_seed_is_any_whole_number():
+    panel = make()
+    first = panel.result
+    assert not np.array_equal(panel.set(seed=20_261_123).result, first)
+    for value in panel.controls["seed"].extremes():
+        assert panel.set(seed=value).values["seed"] == value
+    with pytest.raises(ValueError, match="seed = -1: must be a whole number >= 0"):
+        panel.set(seed=-1)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
+def test_scenery_that_looks_the_same_is_drawn_once(scale, monkeypatch):
+    """Setting a scale makes new locators, even where it was the same: that must not cost a new scenery."""
+    def draw(axes, rate):
+        axes.set(xlim=(1, 60), ylim=(1, 200), xlabel="time (s)", yscale=scale)
+        axes.set_xticks([1, 30, 60], ["start", "half", "end"])
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}/s"))
+        axes.plot(np.arange(1, 60), np.full(59, rate))
+    panel = Panel(lambda rate: rate, draw, str, seed=None, rate=slider(20, 1, 100))
+    scenes, set_scene = [], panel._stage._set_scene
+    monkeypatch.setattr(panel._stage, "_set_scene", lambda *args: (scenes.append(1), set_scene(*args)))
+    for rate in (30, 40, 50):
+        panel.set(rate=rate)
+    assert not scenes
+
+
+def test_ticks_that_changed_are_drawn_again():
+    def draw(axes, unit):
+        axes.set(xlim=(0, 10), ylim=(0, 10))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g} {unit}"))
+    panel = Panel(lambda unit: unit, draw, str, seed=None, unit=choice("s", ["s", "ms"]))
+    before = panel._picture.value
+    assert panel.set(unit="ms")._picture.value != before
 
 
 def test_check_says_what_is_wrong():
@@ -123,9 +192,9 @@ def test_unknown_claims_are_refused():
 def test_shared_drawings_put_something_on_the_page(draw):
     def blank(axes):
         return "blank"
-    drawn = figures.picture(lambda axes: (draw(axes), "text")[1])._repr_mimebundle_()
-    assert drawn["text/plain"] == "text"
-    assert drawn["image/png"] != figures.picture(blank)._repr_mimebundle_()["image/png"]
+    drawn = figures.picture(lambda axes: (draw(axes), "text")[1])
+    assert repr(drawn) == "text"
+    assert drawn._repr_png_()[0] != figures.picture(blank)._repr_png_()[0]
 
 
 def test_colours_are_distinct():

@@ -58,7 +58,7 @@ def test_wrong_answers_are_told_what_is_wrong(exercise, answer, complaint):
 def test_drawings_say_what_is_on_them():
     found = laws.find_counterexample(planted.Resurrecting)
     drawn = drawings.counterexample(found)
-    assert repr(drawn) == str(found) and drawn._repr_mimebundle_()["image/png"]
+    assert repr(drawn) == str(found) and drawn._repr_png_()[0]
     run = gossip.simulate(ORSWOT, 4, 10, 0.5, 0.5, (3, 6), 1)
     text = Text("a")
     text.insert(0, "tea")
@@ -67,5 +67,5 @@ def test_drawings_say_what_is_on_them():
     for draw, axes in ((lambda a: drawings.gossip(a, run, 30), (2, 1)), (lambda a: drawings.tree(a, text), 1),
                        (lambda a: drawings.growth(a, sizes, (20, 60)), 2)):
         picture = course.figures.picture(lambda a, draw=draw: draw(a) or "drawn", axes=axes)
-        assert picture._repr_mimebundle_()["image/png"]
+        assert picture._repr_png_()[0]
     assert [(node.character, node.deleted) for node in text.nodes()] == [("t", False), ("e", True), ("a", False)]
