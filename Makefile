@@ -45,11 +45,12 @@ lint: $(VENV)/test.done
 	$(BIN)/mypy
 
 bench: $(VENV)/test.done
-	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python -m tests.bench.bench
 	$(BIN)/python -m tests.bench.bench_consistency
 	$(BIN)/python -m tests.bench.bench_crdt
 	$(BIN)/python -m tests.bench.bench_inference
 	$(BIN)/python -m tests.bench.bench_gateway
+	$(BIN)/python -m tests.bench.bench_panels
 
 notebooks: $(VENV)/test.done
 	$(BIN)/python tests/refresh_notebooks.py $(NB)
