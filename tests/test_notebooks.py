@@ -66,6 +66,25 @@ def test_ledger_and_notebooks_agree():
     assert settled == {(claim.id, claim.notebook) for claim in claims.ledger().values()}
 
 
+def printed(path):
+    """Characters of plain text that the cells which settle claims show, and that all cells show."""
+    of_claims = of_all = 0
+    for cell in cells(path):
+        for output in cell["outputs"]:
+            text = "".join(output.get("text") or output.get("data", {}).get("text/plain", ""))
+            of_all += len(text)
+            # what such a cell prints beside its cards is no stream of claims
+            if "settle(" in source(cell) and output["output_type"] != "stream":
+                of_claims += len(text)
+    return of_claims, of_all
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_claims_do_not_interrupt_the_story(path):
+    of_claims, of_all = printed(path)
+    assert of_claims <= of_all / 10, f"{of_claims} of {of_all} characters printed are claims: at most a tenth"
+
+
 # how many panels each notebook shows: a panel that is no longer made fails here, not in silence
 PANELS = {
     "00_start_here": 2, "10_retry_storm": 2, "11_tipping_point": 2, "12_cures": 1, "13_live_collapse": 1,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 
 from labkit.consistency.explore import Counterexample
 from labkit.consistency.history import READS, Operation
@@ -28,17 +29,21 @@ def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None
     calls = [o for o in operations if window is None or (o.returned >= window[0] and o.invoked <= window[1])]
     lanes = {process: i for i, process in enumerate(sorted({o.process for o in calls}, key=str))}
     start, stop = window or _extent(calls)
+    bars: dict[tuple[str, bool, bool], list[tuple[int, float, float]]] = {}
     for o in calls:
         lane, end = lanes[o.process], min(o.returned, stop)
         reads = o.kind in READS
         blocking = verdict is not None and o == verdict.blocking
         color = WRONG if blocking else COLORS["simulated"] if reads else COLORS["attempts"]
         width = max(end - o.invoked, 0.003 * (stop - start))
-        axes.barh(lane, width, left=o.invoked, height=0.62, color=color, alpha=0.85, lw=1 if width == end - o.invoked
-                  else 0, hatch="////" if o.crashed else None, edgecolor="white")
+        bars.setdefault((color, width == end - o.invoked, o.crashed), []).append((lane, width, o.invoked))
         value = _short(o.result if reads else o.args[-1])
         inside(axes, max(o.invoked, start), min(o.invoked + width, stop), lane, [f"{o.kind[0]} {value}", value],
                "white" if reads or blocking else "black")
+    for (color, wide, crashed), rows in bars.items():           # one artist for all of a kind: a barh each is costly
+        shapes = [[(x, y - 0.31), (x + w, y - 0.31), (x + w, y + 0.31), (x, y + 0.31)] for y, w, x in rows]
+        axes.add_collection(PolyCollection(shapes, facecolor=color, alpha=0.85, lw=int(wide), edgecolor="white",
+                                           hatch="////" if crashed else None), autolim=False)
     for x, name, color in ((0.0, "reads", COLORS["simulated"]), (0.1, "writes", COLORS["attempts"]),
                            (0.22, "what no order explains", WRONG)):
         if name != "what no order explains" or any(verdict and o == verdict.blocking for o in calls):
@@ -92,7 +97,7 @@ def sides(axes: Sequence[Axes], run: StoreRun) -> None:
                     and kind == ("failed" if not a.ok else "stale" if (a.process, a.invoked) in stale else "ok")]
             if dots:
                 x, y = zip(*dots, strict=True)
-                ax.scatter(x, y, s=8 if kind == "ok" else 12, color=color, lw=0, label=kind)
+                ax.plot(x, y, "o", ms=2.8 if kind == "ok" else 3.5, color=color, mew=0, label=kind)
         if run.partition:
             shade(ax, run.partition.start / 1000, min(run.partition.heal, run.duration) / 1000, "partition")
         log_axes(ax)

@@ -83,7 +83,8 @@ def solve(step: dict[int, float], tiny: float, long: float) -> Speed:
     """
     (few, first), (many, last) = sorted(step.items())
     each = max(0.0, (last - first) / (many - few))
-    weights, token = first - few * each, (long - tiny) / (LONG - 1)
+    # times of a busy machine may fit no such sum
+    weights, token = max(0.0, first - few * each), max(0.0, (long - tiny) / (LONG - 1))
     return Speed(weights, 0.0, token, max(0.0, each - token), max(0.0, tiny - weights - max(token, each)))
 
 

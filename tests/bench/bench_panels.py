@@ -14,7 +14,7 @@ import numpy as np
 
 from labkit.course import Panel
 from labkit.course.controls import Seed, Slider
-from tests.test_notebooks import LESSONS, panels_of
+from tests import lessons
 
 STEPS = 12              # of a slider, from end to end
 MEDIAN, P95 = 50, 100   # what a move may cost, ms
@@ -45,10 +45,10 @@ def costs(panel: Panel) -> list[float]:
 
 def table(names):
     rows = []
-    for path in LESSONS:
+    for path in lessons.LESSONS:
         if not names or any(path.stem.startswith(name) for name in names):
             with contextlib.redirect_stdout(io.StringIO()):
-                panels = panels_of(path)
+                panels = lessons.run(path).panels
             for number, panel in enumerate(panels, 1):
                 p50, p95 = np.quantile(costs(panel), [0.5, 0.95])
                 rows.append((p50, p95, f"{path.stem} {number}", ", ".join(panel.controls)))
@@ -57,7 +57,7 @@ def table(names):
 
 
 def main(names):
-    os.environ |= {"LABKIT_ENGINE": "twin", "LABKIT_TWIN_HURRY": "4", "LABKIT_PROGRESS": "off"}
+    os.environ |= lessons.TWIN | {"LABKIT_PROGRESS": "off"}
     rows = table(names)
     print(f"{'panel':32s} {'p50':>7s} {'p95':>7s}  CPU ms a move; controls")
     for p50, p95, name, controls in rows:

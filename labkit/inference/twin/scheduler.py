@@ -93,10 +93,11 @@ class Scheduler:
         """The next step, empty if there is nothing to do."""
         budget = self.step_tokens
         work: list[tuple[Request, int]] = []
-        short, i = False, 0
+        short, i, context = False, 0, 0
         while i < len(self.running) and budget:
             request = self.running[i]
-            tokens = min(request.known - request.computed, budget)
+            left = len(request.prompt) + len(request.made) - request.computed       # `known`, on the hot path
+            tokens = left if left < budget else budget
             while not self._grow(request, tokens):
                 short = True
                 self._preempt()
@@ -105,6 +106,7 @@ class Scheduler:
             else:
                 work.append((request, tokens))
                 budget -= tokens
+                context += request.computed + tokens
                 i += 1
         while not short and self.waiting and budget and len(self.running) < self.sequences:
             tokens = self._admit(self.waiting[0], budget)
@@ -114,7 +116,8 @@ class Scheduler:
             self.running.append(request)
             work.append((request, tokens))
             budget -= tokens
-        return Schedule(work, self.step_tokens - budget, sum(request.computed + tokens for request, tokens in work))
+            context += request.computed + tokens
+        return Schedule(work, self.step_tokens - budget, context)
 
     def complete(self, step: Schedule, now: float) -> list[Request]:
         """The step is over at `now`; the requests that got a token from it."""
@@ -123,11 +126,11 @@ class Scheduler:
             if not request.blocks:                              # dropped meanwhile
                 continue
             request.computed += tokens
-            if request.computed == request.known:
+            if request.computed == len(request.prompt) + len(request.made):
                 request.made.append(-request.number * 1_000_000 - len(request.made))     # nobody else's token
                 request.times.append(now)
                 served.append(request)
-                if request.done:
+                if len(request.made) >= request.answer:
                     self.running.remove(request)
                     self._release(request)
         return served
@@ -151,14 +154,15 @@ class Scheduler:
 
     def _grow(self, request: Request, tokens: int) -> bool:
         """Have blocks for `tokens` more; False if there are not enough."""
-        end = request.computed + tokens
-        missing = self._blocks(end) - len(request.blocks)
+        start, size = request.computed, self.pool.block_size
+        end = start + tokens
+        missing = -(-end // size) - len(request.blocks)
         if missing > 0:
             if not self.pool.available(missing):
                 return False
             request.blocks += self.pool.take(missing)
         # a block is named when the step that fills it is planned: others in the same step can share it already
-        for i in range(request.computed // self.pool.block_size, min(end // self.pool.block_size, len(request.hashes))):
+        for i in range(start // size, min(end // size, len(request.hashes))):
             self.pool.name(request.blocks[i], request.hashes[i])
         return True
 
