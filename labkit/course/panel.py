@@ -12,6 +12,7 @@ import ipywidgets as widgets
 
 from labkit.course import figures
 from labkit.course.controls import Control, Seed, choice, slider, toggle
+from labkit.course.stage import Stage
 
 __all__ = ["Panel", "Snapshot", "choice", "slider", "toggle"]
 
@@ -75,7 +76,7 @@ class Panel:
             self._check(values)
         self.shape: tuple[tuple[float, float], int | tuple[int, int]] = (size, axes)
         self.figure, self.axes = figures.canvas(size, axes)
-        self._stage = figures.Stage(self.figure)
+        self._stage = Stage(self.figure)
         self.result: Any = None
         self.text = ""
         self._quiet = False
