@@ -27,8 +27,10 @@ from labkit.course.diagrams import shade as shade
 from labkit.course.diagrams import space_time as space_time
 from labkit.course.diagrams import timeline as timeline
 from labkit.course.labels import beside as beside
+from labkit.course.labels import end_label as end_label
 from labkit.course.labels import inside as inside
 from labkit.course.labels import label as label
+from labkit.course.labels import room_for_ends as room_for_ends
 from labkit.course.palette import COLORS as COLORS
 from labkit.course.palette import PAPER as PAPER
 from labkit.course.palette import SHADE

@@ -32,6 +32,7 @@ class Labels(Artist):
         super().__init__()
         self.set_zorder(6)
         self.wanted: list[tuple[Text, Transform]] = []
+        self.ends: list[Text] = []              # those that stand beside the ends of lines
 
     def add(self, axes: Axes, text: Text, transform: Transform) -> None:
         text.set_figure(axes.figure)
@@ -41,12 +42,13 @@ class Labels(Artist):
         self.wanted.append((text, transform))
 
     def get_children(self) -> list[Artist]:
-        return [text for text, _ in self.wanted]
+        return [*(text for text, _ in self.wanted), *self.ends]
 
     def draw(self, renderer: Any) -> None:
         if self.get_visible() and isinstance(self.axes, Axes):
-            _place(self.axes, self.wanted)
-            for text, _ in self.wanted:
+            _spread(self.axes, self.ends)
+            _place(self.axes, self.wanted, self.ends)
+            for text in (*self.ends, *(text for text, _ in self.wanted)):
                 text.draw(renderer)
 
 
@@ -57,12 +59,36 @@ def label(axes: Axes, x: float, y: float, text: str, color: str, transform: Tran
     A label on the line, not a legend. `style` goes to `matplotlib.text.Text`; `clip_on=False` lets it stand beside
     the axes. `transform`: of x and y, the data's unless given.
     """
-    usual: dict[str, Any] = {"color": color, "fontsize": 8.5, "fontweight": "bold", "va": "bottom", "clip_on": True}
+    written = Text(x, y, text, **(_usual(color) | {"va": "bottom"} | style))
+    _labels(axes).add(axes, written, transform or axes.transData)
+
+
+def end_label(axes: Axes, x: float, y: float, text: str, color: str, **style: Any) -> None:
+    """Write `text` to the right of the end (x, y) of a line; where ends are close, the texts are pushed apart.
+
+    Leave room for it: `room_for_ends(axes, ...)`.
+    """
+    there, written = _labels(axes), Text(x, y, text, **(_usual(color) | {"va": "center"} | style))
+    there.add(axes, written, axes.transData)
+    there.wanted.pop()
+    there.ends.append(written)
+
+
+def room_for_ends(axes: Axes, start: float, stop: float, share: float = 0.18) -> None:
+    """Let the x axis run from `start` to `stop`, and leave a share of it free on the right for `end_label`."""
+    axes.set_xlim(start, stop + share * (stop - start))
+
+
+def _usual(color: str) -> dict[str, Any]:
+    return {"color": color, "fontsize": 8.5, "fontweight": "bold", "clip_on": True}
+
+
+def _labels(axes: Axes) -> Labels:
     there = next((artist for artist in axes.artists if isinstance(artist, Labels)), None)
     if there is None:
         there = Labels()
         axes.add_artist(there)
-    there.add(axes, Text(x, y, text, **(usual | style)), transform or axes.transData)
+    return there
 
 
 def beside(axes: Axes, right: float, up: float) -> Transform:
@@ -95,10 +121,36 @@ def inside(axes: Axes, start: float, stop: float, y: float, wordings: Sequence[s
     text.set_clip_path(axes.patch)
 
 
-def _place(axes: Axes, wanted: list[tuple[Text, Transform]]) -> None:
+def _spread(axes: Axes, texts: list[Text]) -> None:
+    """Move labels of line ends up and down until none is on another, as little as can be, within the axes."""
+    point = ink.pixels(axes)
+    ends = []
+    for text in texts:
+        text.set_transform(axes.transData + Affine2D().translate(4 * point, 0))
+        ends.append((float(np.mean([ink.box(text).y0, ink.box(text).y1])), ink.box(text).height + 1.5 * point))
+    order = sorted(range(len(texts)), key=lambda i: ends[i][0])
+    wanted, heights = [ends[i][0] for i in order], [ends[i][1] for i in order]
+    up = _stack(wanted, heights, -np.inf)
+    down = [-y for y in _stack([-y for y in wanted[::-1]], heights[::-1], -np.inf)[::-1]]
+    found = _stack([(y + other) / 2 for y, other in zip(up, down, strict=True)], heights, axes.bbox.y0)
+    found = [-y for y in _stack([-y for y in found[::-1]], heights[::-1], -axes.bbox.y1)[::-1]]
+    for i, y in zip(order, found, strict=True):
+        texts[i].set_transform(texts[i].get_transform() + Affine2D().translate(0, y - ends[i][0]))
+
+
+def _stack(wanted: list[float], heights: list[float], low: float) -> list[float]:
+    """The heights wanted, in rising order, each moved up until it is clear of `low` and of the one before."""
+    found: list[float] = []
+    for y, height in zip(wanted, heights, strict=True):
+        found.append(max(y, low + height / 2))
+        low = found[-1] + height / 2
+    return found
+
+
+def _place(axes: Axes, wanted: list[tuple[Text, Transform]], ends: list[Text]) -> None:
     marks = list(ink.marks(axes))
     ground = ink.Ground(axes, (mark for mark in marks if mark.solid),
-                        (ink.box(text) for text in axes.texts if text.get_visible() and text.get_text()))
+                        (ink.box(text) for text in (*axes.texts, *ends) if text.get_visible() and text.get_text()))
     for text, transform in wanted:
         text.set_transform(transform)
         if not text.get_text() or not np.isfinite(transform.transform(text.get_position())).all():

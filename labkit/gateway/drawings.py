@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from labkit.course.figures import COLORS, from_zero, label, log_axes
+from labkit.course.figures import COLORS, end_label, from_zero, label, log_axes, room_for_ends
 
 
 def routes(axes: Axes, curves: Mapping[str, pd.DataFrame], cost: bool = False) -> str:
@@ -69,11 +69,11 @@ def series(axes: Axes, table: pd.DataFrame, unit: str, shade_from: float | None 
     palette = [COLORS["simulated"], COLORS["attempts"], COLORS["goodput"], COLORS["real"], COLORS["waiting"]]
     for i, name in enumerate(table.columns):
         axes.plot(table.index, table[name], color=palette[i % len(palette)])
-        label(axes, float(table.index[-1]), float(table[name].iloc[-1]), f" {name}", palette[i % len(palette)])
+        end_label(axes, float(table.index[-1]), float(table[name].iloc[-1]), name, palette[i % len(palette)])
     if shade_from is not None:
         axes.axvline(shade_from, color="#777777", ls=":", lw=0.9)
-    start, stop = float(table.index[0]), float(table.index[-1])
-    axes.set(xlabel="time (s)", ylabel=unit, xlim=(start - 0.02 * (stop - start), stop + 0.24 * (stop - start)))
+    axes.set(xlabel="time (s)", ylabel=unit)
+    room_for_ends(axes, float(table.index[0]), float(table.index[-1]), 0.28)
     from_zero(axes)
     return "; ".join(f"{name} {table[name].iloc[-1]:.3g}" for name in table.columns)
 
@@ -87,10 +87,11 @@ def storm(axes: Axes, tables: Mapping[str, pd.DataFrame], start: float, stop: fl
     for i, (name, table) in enumerate(tables.items()):
         color = (COLORS["wasted"], COLORS["goodput"], COLORS["simulated"])[i % 3]
         axes.plot(table.answered.rolling(3, 1, center=True).mean(), color=color)
-        label(axes, len(table) - 1, float(table.answered.iloc[-5:].mean()) + 0.4, name, color, ha="right")
+        end_label(axes, len(table) - 1, float(table.answered.iloc[-2:].mean()), name, color)
         told.append(f"{name}: {table.answered.iloc[-6:].sum() / max(1, table.arrivals.iloc[-6:].sum()):.0%} answered "
                     "in the last 6 s")
     axes.set(xlabel="time (s)", ylabel="clients per second, answered")
+    room_for_ends(axes, 0, len(first) - 1)
     from_zero(axes)
     return "; ".join(told)
 
@@ -102,7 +103,7 @@ def against(axes: Axes, x: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], h
     xs = np.asarray(x, float)
     for i, (name, y) in enumerate(curves.items()):
         axes.plot(xs, np.asarray(y), color=palette[i % len(palette)])
-        label(axes, xs[-1], float(np.asarray(y)[-1]), f" {name}", palette[i % len(palette)], fontsize=8)
+        end_label(axes, xs[-1], float(np.asarray(y)[-1]), name, palette[i % len(palette)], fontsize=8)
     axes.axvline(here, color="#777777", lw=0.8, ls=":")
     log_axes(axes, x=True)
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(xs[0], xs[-1] * 6))

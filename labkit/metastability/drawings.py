@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from labkit.course.figures import COLORS, from_zero, label, shade
+from labkit.course.figures import COLORS, end_label, from_zero, label, room_for_ends, shade
 from labkit.metastability import theory
 from labkit.metastability.run import FATES, LATE, OK, Floats, Run
 
@@ -29,12 +29,13 @@ def storm(axes: Axes, run: Run, hidden: bool = True) -> None:
     for column, name in NAMES.items():
         color = COLORS["wasted" if column == "late" else column]
         axes.step(time, seconds[column], where="mid", color=color, lw=1.3)
-        label(axes, run.duration, float(seconds[column].iloc[-15:].mean()), name, color, ha="right")
+        end_label(axes, run.duration, float(seconds[column].iloc[-5:].mean()), name, color)
     if hidden:
         tipping = theory.tipping_load(run.service, run.clients)
-        axes.axhline(tipping, color=COLORS["theory"], lw=1, ls=":")
+        axes.plot([0, run.duration], [tipping, tipping], color=COLORS["theory"], lw=1, ls=":")
         label(axes, 0.5, tipping, "hidden capacity", COLORS["theory"], fontweight="normal", fontsize=8)
-    axes.set(xlim=(0, run.duration), xlabel="time (s)", ylabel="per second")
+    axes.set(xlabel="time (s)", ylabel="per second")
+    room_for_ends(axes, 0, run.duration)
     from_zero(axes)
 
 
@@ -111,7 +112,7 @@ def phases(axes: Axes, limit: float, retries: Sequence[int], points: Mapping[str
     middle = float(np.mean(retries))
     for x, y, side, text, meaning in ((0.03, rows[0], "left", "healthy", "goodput"),
                                       (1.22, rows[0], "right", "down", "wasted"),
-                                      (0.65, 1.7 * middle, "center", "depends on history", "attempts")):
+                                      (0.65, 1.7 * middle, "center", "depends on\nhistory", "attempts")):
         label(axes, x * limit, y, text, COLORS[meaning], ha=side)
     label(axes, limit / (1 + middle), middle, "tipping load", COLORS["theory"], ha="right", fontsize=8)
     label(axes, limit, middle, "healthy limit", COLORS["theory"], fontsize=8)

@@ -157,8 +157,25 @@ def test_labels_of_lines_that_meet_are_pushed_apart():
 
 
 def test_without_moving_they_would_lie_on_each_other(monkeypatch):
-    monkeypatch.setattr(labels, "_place", lambda axes, wanted: None)
+    monkeypatch.setattr(labels, "_place", lambda axes, wanted, ends: None)
     assert any("overlap" in fault for fault in legible.faults(drawn(crowd)))
+
+
+def meeting(axes):
+    """Four lines that end in the same corner, each named beside its end."""
+    for i, name in enumerate(("offered", "attempts", "goodput", "wasted")):
+        axes.plot([0, 10], [i, 0.1 * i], color=figures.COLORS[name])
+        figures.end_label(axes, 10, 0.1 * i, name, figures.COLORS[name])
+    figures.room_for_ends(axes, 0, 10, 0.25)
+    axes.set(xlabel="time (s)", ylabel="per second")
+
+
+def test_labels_of_line_ends_stand_beside_them_in_their_order():
+    figure = drawn(meeting)
+    assert legible.faults(figure) == []
+    places = [ink.box(text) for text in figure.axes[0].artists[0].get_children()]
+    assert all(upper.y0 > lower.y1 for lower, upper in zip(places, places[1:], strict=False))
+    assert all(place.x0 > figure.axes[0].transData.transform((10, 0))[0] for place in places)
 
 
 def test_a_label_stays_where_it_was_wanted_if_there_is_room():
