@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,67 @@ def test_a_notebook_fetches_what_its_part_needs_beyond_the_base(path):
         assert re.findall(r"labkit(?:\[(\w+)\])? @", code[0]) == (needed or [""])
 
 
+def prose(path):
+    return "\n\n".join(source(cell) for cell in cells(path, "markdown"))
+
+
+MINUTES = re.compile(r"^\*\*About (\d+) minutes\.\*\*", re.MULTILINE)
+TIMED = [path for path in LESSONS if MINUTES.search(prose(path))]
+ROW = re.compile(r"^\| \[`?(\d\d_\w+)`?\]\((?:notebooks/)?\1\.ipynb\) \|[^|]+\| (\d+) \|(.*)$", re.MULTILINE)
+
+
+def minutes_by_name(table):
+    return {name: int(minutes) for name, minutes, _ in ROW.findall(table)}
+
+
+@pytest.mark.parametrize("path", TIMED, ids=lambda path: path.stem)
+def test_the_minutes_of_the_sections_add_up(path):
+    total = int(MINUTES.search(prose(path))[1])
+    sections = re.findall(r"^## (.+?)(?: · (\d+) min)?$", prose(path), re.MULTILINE)
+    assert [title for title, minutes in sections if not minutes] == ["References"]
+    assert sum(int(minutes or 0) for _, minutes in sections) == total
+    assert re.search(r"^\*\*With 30 minutes\*\*: \w", source(cells(path, "markdown")[0]), re.MULTILINE)
+    assert minutes_by_name((ROOT / "README.md").read_text())[path.stem] == total
+
+
+@pytest.mark.parametrize("path", TIMED, ids=lambda path: path.stem)
+def test_code_fits_the_page_and_the_eye(path):
+    code = [source(cell).splitlines() for cell in cells(path)]
+    assert [line for lines in code for line in lines if len(line) > 100] == []
+    assert [lines[0] for lines in code if len(lines) > 12] == []
+    assert statistics.median(len(lines) for lines in code) <= 6
+
+
+def test_the_map_in_00_is_the_table_of_the_readme():
+    start, (first, *others) = prose(LESSONS[0]), [path.stem for path in LESSONS]
+    table = minutes_by_name((ROOT / "README.md").read_text())
+    assert list(table) == [first, *others]
+    assert minutes_by_name(start) == {name: table[name] for name in others}
+
+
+def test_the_ways_through_the_course_add_up_and_come_in_order():
+    rows = {name[:2]: (int(minutes), needs) for name, minutes, needs in ROW.findall((ROOT / "README.md").read_text())}
+    ways = re.findall(r"^- \*\*.+ · (\d+) min\*\*: (.+?)\. ", prose(LESSONS[0]), re.MULTILINE)
+    assert len(ways) == 3
+    for total, way in ways:
+        visited = re.findall(r"\d\d", way)
+        assert sum(rows[number][0] for number in visited) == int(total), way
+        for n, number in enumerate(visited):
+            assert set(re.findall(r"\d\d", rows[number][1])) <= set(visited[:n]), f"{number} comes too early in {way}"
+
+
+def test_each_word_of_the_course_is_one_line_and_names_the_notebook_it_is_met_in():
+    assert "(../labkit/words.md)" in prose(LESSONS[0])
+    words = re.findall(r"^- (.+)$", (ROOT / "labkit" / "words.md").read_text(), re.MULTILINE)
+    assert len(words) >= 30
+    for word in words:
+        entry = re.fullmatch(r"\*\*[^*]+\*\*: .+\(`(\w+)`\)", word)
+        assert entry and entry[1] in {path.stem for path in LESSONS}, word
+
+
 def test_ledger_and_notebooks_agree():
     settled = {(claim, path.stem) for path in LESSONS for cell in cells(path)
-               for claim in re.findall(r'settle\("(\w+)"', source(cell))}
+               for claim in re.findall(r'settle\(\s*"(\w+)"', source(cell))}
     assert settled == {(claim.id, claim.notebook) for claim in claims.ledger().values()}
 
 

@@ -11,9 +11,9 @@ from labkit.metastability.simulate import simulate
 SERVICE = Service(base_latency=0.5, slope=0.01, workers=50)
 STORM = Load.spike(20, 100, 20, 10)
 
-FIVE_TIMES = Exercise("0.1", close_to(
-    0.8, 0.01, "at that load a customer spends less than five times the service time: 1 / (1 - load) is too small",
-    "at that load a customer spends more than five times the service time"))
+EIGHT_TIMES = Exercise("0.1", close_to(
+    7 / 8, 0.01, "at that load a customer spends less than eight times the service time: 1 / (1 - load) is too small",
+    "at that load a customer spends more than eight times the service time"))
 
 HIDDEN_CAPACITY = Exercise("10.1", close_to(
     150, 0.01, "the server could still work off a backlog at a higher load than that",
