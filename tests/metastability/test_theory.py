@@ -18,6 +18,7 @@ from labkit.metastability import (
 )
 from labkit.metastability.contention import race
 from labkit.metastability.drawings import loop
+from labkit.metastability.single import time_to_collapse
 
 SERVICE, CLIENTS = Service(0.5, 0.01, 50), Clients(3, 3)
 SPIKE = Load.spike(20, 100, 20, 10)
@@ -160,6 +161,27 @@ def test_the_chain_is_right_near_saturation_and_optimistic_far_below():
     single, clients = Service(0.1, 0, 1, times="exponential"), Clients(1, 2)
     assert theory.ctmc(single, clients, 8).to_collapse == pytest.approx(31.2, rel=0.01)
     assert theory.ctmc(single, clients, 4).to_collapse > 20 * 3959      # 3959 s is what simulation gives
+
+
+def first_to_find(full, run):
+    """When the first attempt found `full` others in the system of a run of the general engine."""
+    done = np.sort(run.ended)
+    found = np.arange(len(run.sent)) - np.searchsorted(done, run.sent, side="right")
+    return run.sent[np.argmax(found >= full)] if (found >= full).any() else np.nan
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_the_small_simulation_of_one_worker_collapses_when_the_engine_does(retries):
+    worker, clients = Service(0.1, 0, 1, times="exponential"), Clients(1, retries)
+    engine = [first_to_find(60, simulate(worker, clients, Load.constant(12), 150, seed)) for seed in range(100)]
+    small = [time_to_collapse(12, seed, retries=retries) for seed in range(400)]
+    error = np.hypot(np.std(engine) / 10, np.std(small) / 20)
+    assert abs(np.mean(engine) - np.mean(small)) < 3 * error < 0.15 * np.mean(small)
+
+
+def test_the_small_simulation_refuses_what_is_out_of_range():
+    with pytest.raises(ValueError, match="load = 0: must be a number > 0"):
+        time_to_collapse(0, 1)
 
 
 @pytest.mark.parametrize("size, short, enough", [(200, 0.7, 1.4), (300, 2.6, 3.6)])
