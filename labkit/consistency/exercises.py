@@ -145,8 +145,8 @@ LOSSLESS = Exercise("23.3", _lossless)
 
 # ------------------------------------------------------------------------------------------------ 24
 ROUND_TRIPS = Exercise("24.1", close_to(
-    160, 0.02, "a follower asks the leader first, and the leader asks a majority: two round trips",
-    "two round trips to the nearest replicas are enough: the third node need not answer"))
+    240, 0.02, "a follower asks the leader first, and the leader asks a majority: two round trips",
+    "two round trips to the nearest replicas are enough: those that are further away need not answer"))
 
 
 def _own_history(history: Any) -> str | None:
