@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -188,3 +188,34 @@ def day(axes: Axes, day: Day, partition: tuple[float, float] | None, away: str) 
         label(axes, 2 + 16 * i, 2.75, f"{count} {name}", COLORS[OUTCOMES[name]])
     axes.set_yticks(range(len(OFFICES)), OFFICES)
     axes.set(xlim=(0, 62), ylim=(3.0, -0.6), xlabel="time (s)")
+
+
+# ------------------------------------------------------------------------------------------------ specifications
+def meanings(axes: Sequence[Axes], result: tuple[Sequence[Step], Mapping[str, Sequence[Set[Any]]]]) -> None:
+    """One history of at most six steps at A and B, and beside it what each specification shows there at its end."""
+    done, views = result
+    script(axes[0], done, "AB")
+    axes[0].set_xlim(0, 6.6)
+    axes[1].set(xlim=(0, 1), ylim=(len(views) + 0.2, -0.8), xticks=[], yticks=[])
+    lines = [("", "A", "B"), *((name.replace("_", " "), _items(a), _items(b)) for name, (a, b) in views.items())]
+    for row, line in enumerate(lines):
+        for x, text in zip((0.02, 0.55, 0.8), line, strict=True):
+            axes[1].text(x, row - 0.2, text, fontsize=10, weight="normal" if row else "bold")
+
+
+def say_meanings(result: tuple[Sequence[Step], Mapping[str, Sequence[Set[Any]]]]) -> str:
+    """The line of text for `meanings`: each specification with what it shows at A and at B."""
+    return "; ".join(f"{name}: A {_items(a)}, B {_items(b)}" for name, (a, b) in result[1].items())
+
+
+def _items(shown: Set[Any]) -> str:
+    return "{" + ", ".join(sorted(map(str, shown))) + "}"
+
+
+def verdicts(axes: Axes, table: Mapping[str, Mapping[str, FailingScript | None]]) -> str:
+    """Which type (rows) keeps which specification (columns): "ok", or the steps of its shortest failure."""
+    cells = [["ok" if found is None else f"{len(found)} steps" for found in row.values()] for row in table.values()]
+    colors = {cell: COLORS["goodput" if cell == "ok" else "wasted"] for row in cells for cell in row}
+    specs = [name.replace("_", " ") for name in next(iter(table.values()))]
+    figures.matrix(axes, list(table), specs, cells, colors)
+    return "; ".join(f"{name}: {', '.join(row)}" for name, row in zip(table, cells, strict=True))

@@ -4,6 +4,7 @@ import pytest
 
 from labkit import course
 from labkit.crdt import ORSWOT, Text, costs, drawings, exercises, gossip, invariants, laws
+from labkit.crdt.specification import SPECS, Step, visible
 from tests.crdt import planted
 
 
@@ -53,6 +54,27 @@ class Half:
 def test_wrong_answers_are_told_what_is_wrong(exercise, answer, complaint):
     verdict = course.check(exercise, answer)
     assert not verdict and complaint in repr(verdict)
+
+
+def test_what_a_history_means_is_drawn_and_said_for_each_replica():
+    steps = [Step("add", "A", "x"), Step("sync", "B", "A"), Step("remove", "B", "x")]
+    known = visible(steps, "AB")
+    views = {name: [SPECS[name].view(known[r]) for r in "AB"] for name in ("add_wins", "grow_only")}
+    assert drawings.say_meanings((steps, views)) == "add_wins: A {x}, B {}; grow_only: A {x}, B {x}"
+    figure, axes = course.figures.canvas(axes=2)
+    drawings.meanings(axes, (steps, views))
+    written = [(text.get_position()[1], text.get_text()) for text in axes[1].texts]
+    assert [[text for y, text in written if y == row - 0.2] for row in range(3)] == [
+        ["", "A", "B"], ["add wins", "{x}", "{}"], ["grow only", "{x}", "{x}"]]
+
+
+def test_verdicts_count_the_steps_of_the_shortest_failure():
+    found = laws.find_counterexample(planted.Resurrecting)
+    axes = course.figures.canvas()[1]
+    said = drawings.verdicts(axes, {"tutorial": {"add_wins": found, "grow_only": None}, "ours": {
+        "add_wins": None, "grow_only": None}})
+    assert said == f"tutorial: {len(found)} steps, ok; ours: ok, ok"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["add wins", "grow only"]
 
 
 def test_drawings_say_what_is_on_them():
