@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,16 @@ def assumptions(axes: Axes, table: Mapping[str, Mapping[str, float]], title: str
     axes.set_title(title)
 
 
+def both_assumptions(axes: Sequence[Axes], tables: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """`assumptions` for several kinds of type, one below the other; the text has each way's shares in order."""
+    said = []
+    for part, (kind, table) in zip(axes, tables.items(), strict=True):
+        assumptions(part, table, f"{kind}: runs that end equal")
+        rows = "; ".join(f"{way} {' '.join(f'{x:.0%}' for x in row.values())}" for way, row in table.items())
+        said.append(f"{kind}: {rows}")
+    return " | ".join(said)
+
+
 # ------------------------------------------------------------------------------------------------ bills
 GROWTH_COLORS = {"ORSet": "wasted", "ORSet, collected": "attempts", "ORSWOT": "goodput"}
 
@@ -140,6 +151,25 @@ def tree(axes: Axes, text: Text) -> None:
         label(axes, column[first.id] + 0.4, depth[first.id] - 0.25, owner, palette[i % 4], fontsize=8)
     axes.set(xlim=(-0.7, max(len(nodes), 2) - 0.3), ylim=(max(depth.values()) + 0.7, 0.3), yticks=[], xticks=[])
     axes.grid(visible=False)
+
+
+def letters(axes: Axes, text: str) -> None:
+    """At most 16 letters in boxes, small ones in one colour and capitals in another: two authors' runs."""
+    for i, letter in enumerate(text):
+        color = COLORS["simulated" if letter.islower() else "attempts"]
+        axes.text(i, 0, letter, ha="center", va="center", fontsize=13, weight="bold", color="white",
+                  bbox={"facecolor": color, "lw": 0, "pad": 5})
+    axes.set(xlim=(-1, 16), ylim=(-1, 1), xticks=[], yticks=[])
+
+
+def say_runs(text: str) -> str:
+    """Into how many pieces the runs of small letters and of capitals were cut.
+
+    >>> say_runs("abXYZc")
+    'abXYZc: 3 pieces from 2 runs'
+    """
+    pieces = 1 + sum(a.islower() != b.islower() for a, b in pairwise(text))
+    return f"{text}: {pieces} pieces from 2 runs"
 
 
 # ------------------------------------------------------------------------------------------------ shops, offices

@@ -68,6 +68,21 @@ def test_what_a_history_means_is_drawn_and_said_for_each_replica():
         ["", "A", "B"], ["add wins", "{x}", "{}"], ["grow only", "{x}", "{x}"]]
 
 
+def test_the_pieces_of_two_runs_are_counted():
+    assert drawings.say_runs("aSbT") == "aSbT: 4 pieces from 2 runs"
+    assert drawings.say_runs("abST") == "abST: 2 pieces from 2 runs"
+    axes = course.figures.canvas()[1]
+    drawings.letters(axes, "aS")
+    assert [text.get_text() for text in axes.texts] == ["a", "S"]
+
+
+def test_a_table_of_assumptions_says_each_row_of_each_kind():
+    tables = {kind: {"state": {"drop": 1.0, "delay": 1.0}, "op": {"drop": 0.0, "delay": share}}
+              for kind, share in (("counter", 0.5), ("set", 1.0))}
+    said = drawings.both_assumptions(course.figures.canvas(axes=(2, 1))[1], tables)
+    assert said == "counter: state 100% 100%; op 0% 50% | set: state 100% 100%; op 0% 100%"
+
+
 def test_verdicts_count_the_steps_of_the_shortest_failure():
     found = laws.find_counterexample(planted.Resurrecting)
     axes = course.figures.canvas()[1]
