@@ -5,7 +5,7 @@ import random
 import pycrdt
 import pytest
 
-from labkit.crdt import Text
+from labkit.crdt import Text, sessions
 
 
 def naive(texts):
@@ -208,3 +208,21 @@ def test_bad_positions():
         with pytest.raises(ValueError, match=message):
             call()
     assert text.value() == "tea"
+
+
+def test_the_session_of_a_seed_plays_the_same_edits_in_both_programs():
+    """Two writers always end in one text; with four, programs that differ by design differ now and then."""
+    for seed in range(20):
+        played = sessions.play(seed, 2)
+        assert {text.value() for text in played.ours} == {str(text) for text in played.theirs}
+        assert len(played.ours[0]) > 10
+    assert any(sessions.play(seed, 2).ours[0].tombstones() for seed in range(5))
+    assert 0 < sum(sessions.same_text(seed, 4) for seed in range(40)) < 40
+    with pytest.raises(ValueError, match="^Session: writers = 1: must be at least 2"):
+        sessions.Session(1)
+
+
+def test_random_edits_are_timed_in_any_text():
+    text = []
+    assert sessions.seconds(text.insert, text.pop, count=500) > 0
+    assert set(text) == {"x"} and 100 < len(text) < 300
