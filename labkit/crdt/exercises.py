@@ -131,8 +131,8 @@ def _seminar(schema: Any) -> str | None:
 
 
 SEMINAR = Exercise("33.1", _seminar)
-QUESTIONS = {"was 100 ever bid?": False, "is room 7 free?": True, "do the locks form a cycle?": False,
-             "who has the highest bid?": True, "have at least 50 people signed?": False, "did exactly 50 sign?": True}
+QUESTIONS = {"was 100 ever bid?": False, "is room 7 free?": True, "has anybody cancelled?": False,
+             "who has the highest bid?": True, "have at least 50 people signed?": False, "did fewer than 50 sign?": True}
 
 
 def _coordinate(chosen: Any) -> str | None:
@@ -149,19 +149,20 @@ def _coordinate(chosen: Any) -> str | None:
 
 
 COORDINATE = Exercise("33.2", _coordinate)
-FEATURES = {"likes": "counter", "seats of a concert": "escrow", "user names": "strong", "shared notes": "text",
-            "dark mode": "last writer"}
+FEATURES = {"steps, from phone and watch": "counter", "standing places at a concert": "escrow",
+            "invoice numbers without a gap": "strong", "a recipe two cooks edit": "text",
+            "the volume of a speaker": "last writer"}
+WHY = {"counter": "nothing is broken by counting late, and no step may be lost",
+       "escrow": "there are many alike, and selling must go on offline: which type splits rights?",
+       "strong": "which number is next depends on all that were given out before, anywhere",
+       "text": "two sentences typed at the same time must both survive",
+       "last writer": "one value, and nobody is hurt if an old one wins for a second"}
 
 
 def _choose(choices: Any) -> str | None:
-    why = {"likes": "nothing is broken by counting late, and no like may be lost",
-           "seats of a concert": "there are many alike, and selling must go on offline: which type splits rights?",
-           "user names": "no merge can make two equal names different",
-           "shared notes": "two sentences typed at the same time must both survive",
-           "dark mode": "one user, one value, and nobody is hurt if an old one wins for a second"}
     for feature, right in FEATURES.items():
         if choices.get(feature) != right:
-            return f"{feature}: {why[feature]}"
+            return f"{feature}: {WHY[right]}"
     return None
 
 
