@@ -132,7 +132,8 @@ def _seminar(schema: Any) -> str | None:
 
 SEMINAR = Exercise("33.1", _seminar)
 QUESTIONS = {"was 100 ever bid?": False, "is room 7 free?": True, "has anybody cancelled?": False,
-             "who has the highest bid?": True, "have at least 50 people signed?": False, "did fewer than 50 sign?": True}
+             "who has the highest bid?": True, "have at least 50 people signed?": False,
+             "did fewer than 50 sign?": True}
 
 
 def _coordinate(chosen: Any) -> str | None:

@@ -154,3 +154,22 @@ CASES = (
     named("one column with NULL", [("v", [1, None, 3])], "in CSV, an empty line"),
     case("no rows", I64, [], "a table of nothing"),
 )
+
+# Medium, writer, reader and case of fifteen cells worth a look; what happens in each depends on the versions.
+STRIKING = (
+    ("parquet", "pandas", "pandas", "2^53 + 1 and NULL"),
+    ("parquet", "duckdb", "pyarrow", "duration"),
+    ("parquet", "pandas", "pyarrow", "NaN and NULL"),
+    ("csv", "duckdb", "duckdb", "infinities"),
+    ("csv", "polars", "pandas", "one column with NULL"),
+    ("csv", "csv", "pandas", "ZIP codes"),
+    ("csv", "polars", "pandas", "text NULL, NA, nan"),
+    ("csv", "duckdb", "duckdb", "decimal(38,18)"),
+    ("csv", "duckdb", "csv", "empty text and NULL"),
+    ("json", "pandas", "json", "awkward doubles"),
+    ("json", "pandas", "json", "uuid"),
+    ("json", "json", "node", "2^53 + 1"),
+    ("xlsx", "openpyxl", "polars", "Christmas 1899"),
+    ("xlsx", "polars", "openpyxl", "Christmas 1899"),
+    ("xlsx", "openpyxl", "openpyxl", "timestamp before 1970"),
+)

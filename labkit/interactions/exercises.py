@@ -2,55 +2,80 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from labkit.course.quiz import Exercise, close_to
-from labkit.interactions import coherence, matrix
+from labkit.interactions import coherence
 from labkit.interactions.study import wilson
 
+
 # ------------------------------------------------------------------------------------------------ 40
-UPPER = Exercise("40.1", close_to(
-    100 * wilson(11, 55)[1], 0.02, "too low: with 55 incidents the share is known to about twelve points either way",
-    "too high: use Wilson's interval for 11 of 55"))
+def _in_percent(judge: Callable[[Any], str | None]) -> Callable[[Any], str | None]:
+    """The judge of a percentage, which tells a fraction from a wrong answer."""
+    def judged(answer: Any) -> str | None:
+        if isinstance(answer, float) and 0 < answer < 1:
+            return f"in percent, please: {answer:.3g} is a fraction"
+        return judge(answer)
+
+    return judged
 
 
-def _silent_name(name: Any) -> str | None:
-    if not isinstance(name, str) or not name:
+UPPER = Exercise("40.1", _in_percent(close_to(
+    100 * wilson(7, 38)[1], 0.02, "too low: a sample of 38 allows a good deal more than the 18 % that were seen",
+    "too high: use Wilson's interval for 7 of 38")))
+
+
+def _silent_text(text: Any) -> str | None:
+    if not isinstance(text, str) or not text:
         return "a text is wanted"
+    if "Ã" in text:
+        return "that is the pair of the page: find another first character"
+    beyond = [character for character in text if ord(character) > 255]
+    if beyond:
+        return f"{beyond[0]} is not in Latin-1: the writer refuses it, or puts a question mark in its place"
     try:
-        came = name.encode("latin-1").decode("utf-8")
+        came = text.encode("latin-1").decode("utf-8")
     except UnicodeError as error:
         return f"that fails loudly: {type(error).__name__}"
-    return None if came != name else "that comes through unchanged: ASCII is the same in both"
+    return None if came != text else "that comes through unchanged: ASCII is the same in both"
 
 
-SILENT_NAME = Exercise("40.2", _silent_name)
+SILENT_TEXT = Exercise("40.2", _silent_text)
 
 
 def _denominator(answer: Any) -> str | None:
-    if abs(float(answer) - 100 * 68 / 115) < 0.6:
+    if abs(float(answer) - 100 * 50 / 120) < 0.6:
         return None
-    if abs(float(answer) - 100 * 68 / 79) < 0.6:
-        return "that is the share of the upstream fixes; the question is about all 115"
-    return "68 fixes went into a connector; divide by all fixes"
+    if abs(float(answer) - 100 * 50 / 61) < 0.6:
+        return "that is the share of the data-plane failures; the question is about all 120"
+    return "50 failures are about metadata; divide by all failures"
 
 
-DENOMINATOR = Exercise("40.3", _denominator)
+DENOMINATOR = Exercise("40.3", _in_percent(_denominator))
 
 
 # ------------------------------------------------------------------------------------------------ 41
-def _smallest(frame: Any) -> str | None:
-    if not isinstance(frame, pd.DataFrame) or frame.size != 2:
+def _texts(frame: Any) -> str | None:
+    if not isinstance(frame, pd.DataFrame) or frame.shape != (2, 1):
         return "a DataFrame with one column and two rows is wanted"
-    found = matrix.run(table=frame, media=["parquet"]).select(writer="pandas", reader="pandas")
-    if any(cell.verdict == "silent_loss" for cell in found.cells):
-        return None
-    return "pandas reads back what pandas wrote: which integers does a double not hold, and what makes it one?"
+    went = frame.iloc[:, 0].tolist()
+    for value in went:
+        if not isinstance(value, str) or not any(map(str.isalpha, value)):
+            return f"{value!r} is not a text with a letter in it"
+    try:
+        came = pd.read_json(io.StringIO(frame.to_json(orient="records", lines=True)), lines=True).iloc[:, 0].tolist()
+    except (ValueError, OverflowError) as error:
+        return f"that is loud: {type(error).__name__}"
+    if came == went:
+        return "pandas reads back what pandas wrote: which texts with a letter look like numbers?"
+    return None
 
 
-SMALLEST = Exercise("41.1", _smallest)
+TEXTS = Exercise("41.1", _texts)
 
 
 def _survivor(medium: Any) -> str | None:

@@ -67,6 +67,11 @@ class Matrix:
             raise ValueError(f"Matrix.cell: no cell {medium}: {writer} -> {reader}: {case}")
         return found[0]
 
+    def tried(self, keys: Sequence[tuple[str, str, str, str]]) -> list[Cell]:
+        """The cells of these (medium, writer, reader, case), without those of programs that are not installed."""
+        by_key = {(cell.medium, cell.writer, cell.reader, cell.case): cell for cell in self.cells}
+        return [by_key[key] for key in keys if key in by_key]
+
     def table(self, medium: str, verdict: str = "silent_loss") -> pd.DataFrame:
         """Writers down, readers across: how many cases ended with the verdict."""
         ranges.one_of("Matrix.table: verdict", verdict, VERDICTS)

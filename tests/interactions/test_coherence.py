@@ -148,10 +148,14 @@ def test_no_dice_in_the_part():
 
 
 @pytest.mark.parametrize("exercise,answer,complaint", [
-    (exercises.UPPER, 20, "too low"), (exercises.UPPER, 45, "too high"), (exercises.SILENT_NAME, "Ann", "unchanged"),
-    (exercises.SILENT_NAME, "Zoë", "fails loudly: UnicodeDecodeError"), (exercises.DENOMINATOR, 86, "upstream fixes"),
-    (exercises.SMALLEST, pd.DataFrame({"v": [1, 2]}), "which integers does a double not hold"),
-    (exercises.SMALLEST, 7, "a DataFrame with one column"), (exercises.SURVIVOR, "csv", "smallest share"),
+    (exercises.UPPER, 20, "too low"), (exercises.UPPER, 45, "too high"), (exercises.UPPER, 0.334, "in percent"),
+    (exercises.SILENT_TEXT, "Ann", "unchanged"), (exercises.SILENT_TEXT, "ZoÃ«", "the pair of the page"),
+    (exercises.SILENT_TEXT, "Zoë", "fails loudly: UnicodeDecodeError"), (exercises.SILENT_TEXT, "Łukasz", "Ł is not"),
+    (exercises.DENOMINATOR, 82, "data-plane failures"), (exercises.DENOMINATOR, 0.417, "in percent"),
+    (exercises.DENOMINATOR, 50, "divide by all failures"),
+    (exercises.TEXTS, pd.DataFrame({"v": ["ten", "1e5"]}), "which texts with a letter look like numbers"),
+    (exercises.TEXTS, pd.DataFrame({"v": ["00731", "04102"]}), "'00731' is not a text with a letter"),
+    (exercises.TEXTS, 7, "a DataFrame with one column"), (exercises.SURVIVOR, "csv", "smallest share"),
     (exercises.FITS, {"client": {"timeout": 1}, "gateway": {"timeout": 1, "attempts": 2}}, "still broken"),
     (exercises.FITS, {"client": {"timeout": 1}}, "client.attempts is gone"),
     (exercises.RELATION, coherence.Relation("x", ("batch.interval",), lambda i: True, ""), "should be found")])

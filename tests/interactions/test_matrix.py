@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from labkit.interactions import allowlist, contracts, engines, matrix, refusals, systems, values, worker
-from labkit.interactions.cases import CASES, CONTROLS, case
+from labkit.interactions.cases import CASES, CONTROLS, STRIKING, case
 from labkit.interactions.judge import judge
 from labkit.interactions.values import Mapping, kept, plain
 
@@ -56,6 +56,15 @@ def test_named_discrepancies_are_seen(whole, medium, writer, reader, name):
         pytest.skip(f"cured upstream? {whole.versions}: {cell}")
     assert cell.came is not None and cell.why and cell.head and cell.size
     assert cell.wrote and cell.reads and cell.writer in str(cell)
+
+
+def test_the_striking_cells_are_in_the_matrix_where_their_programs_are(whole):
+    here = {system.name for system in systems.available()}
+    wanted = [key for key in STRIKING if here >= {key[1], key[2]}]
+    assert len(set(STRIKING)) == 15 and len(wanted) >= 14
+    assert [(c.medium, c.writer, c.reader, c.case) for c in whole.tried(STRIKING)] == wanted
+    assert sum(cell.verdict == "silent_loss" for cell in whole.tried(STRIKING)) > len(wanted) / 2
+    assert whole.tried([("csv", "no such library", "csv", "infinities")]) == []
 
 
 def test_neighbours_of_the_named_ones_are_right(whole):
