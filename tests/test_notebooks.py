@@ -117,11 +117,15 @@ def test_each_word_of_the_course_is_one_line_and_names_the_notebook_it_is_met_in
     for word in words:
         entry = re.fullmatch(r"\*\*[^*]+\*\*: .+\(`(\w+)`\)", word)
         assert entry and entry[1] in {path.stem for path in LESSONS}, word
+def settled_in(code):
+    """The claims a cell settles, one by one or many at once."""
+    many = re.findall(r"\b([A-Z]\d+)=", code) if "settle_all(" in code else []
+    return re.findall(r'settle\(\s*"(\w+)"', code) + many
 
 
 def test_ledger_and_notebooks_agree():
     settled = {(claim, path.stem) for path in LESSONS for cell in cells(path)
-               for claim in re.findall(r'settle\(\s*"(\w+)"', source(cell))}
+               for claim in settled_in(source(cell))}
     assert settled == {(claim.id, claim.notebook) for claim in claims.ledger().values()}
 
 

@@ -71,6 +71,38 @@ def settle(id: str, measured: str) -> Card:
     return Card(claims[id], measured)
 
 
+@dataclass(frozen=True)
+class Cards:
+    """Several settled claims that need no story: one line in the flow, a folded table of all of them."""
+
+    cards: tuple[Card, ...]
+
+    def __repr__(self) -> str:
+        return "; ".join(f"{card.claim.id} {card.claim.verdict}" for card in self.cards)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><td><b>{c.claim.id}</b></td><td style="text-align:left">{html.escape(c.claim.claim)}</td>'
+            f'<td style="text-align:left"><b style="color:{VERDICTS[c.claim.verdict]}">{c.claim.verdict}.</b> '
+            f'{html.escape(c.claim.finding)} <span style="color:#777">({html.escape(c.measured)})</span></td></tr>'
+            for c in self.cards)
+        first, last = self.cards[0].claim.id, self.cards[-1].claim.id
+        return ('<details class="mathjax_ignore" style="max-width:760px;margin:2px 0"><summary style="cursor:pointer">'
+                f"{len(self.cards)} more claims of the same text, {first} to {last}</summary><table>"
+                '<tr><th>claim</th><th style="text-align:left">it says</th><th style="text-align:left">we found</th>'
+                f"</tr>{rows}</table></details>")
+
+
+def settle_all(**measured: str) -> Cards:
+    """Claims that were not measured in this notebook's story, in one folded table: `settle_all(V31="...", V32="...")`.
+
+    measured: for each claim where its number comes from. ValueError for none, and for an id that is not in the ledger.
+    """
+    if not measured:
+        raise ValueError("settle_all: name at least one claim, as in settle_all(V31='read')")
+    return Cards(tuple(settle(id, text) for id, text in measured.items()))
+
+
 def summary(notebook: str | None = None) -> pd.DataFrame:
     """The ledger as a table (one notebook's share of it), indexed by id."""
     import pandas as pd

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +43,22 @@ def check(exercise: Exercise, value: Any) -> Judgement:
     return Judgement(True, f"[ OK ] {exercise.name}")
 
 
-def close_to(target: float, tolerance: float, low: str, high: str) -> Callable[[Any], str | None]:
-    """A judge for a number: within `tolerance` (relative) of `target`, else the sentence for too low or too high."""
+def close_to(target: float, tolerance: float, low: str, high: str,
+             mistakes: Sequence[tuple[float, str]] = ()) -> Callable[[Any], str | None]:
+    """A judge for a number: within `tolerance` (relative) of `target`, else the sentence for too low or too high.
+
+    mistakes: numbers that a known wrong way leads to (met within a fifth of a per cent), each with its own sentence.
+    """
     def judge(value: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
-            return f"a number is wanted, this is {type(value).__name__}"
-        if abs(float(value) - target) <= tolerance * abs(target):
+        if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+            return f"a number is wanted, without a unit; this is {type(value).__name__}"
+        number = float(value)
+        if not math.isfinite(number):
+            return f"a number is wanted; this is {number}"
+        if abs(number - target) <= tolerance * abs(target):
             return None
-        return low if float(value) < target else high
+        for wrong, why in mistakes:
+            if abs(number - wrong) <= 0.002 * abs(wrong):
+                return why
+        return low if number < target else high
     return judge

@@ -181,6 +181,18 @@ def test_unknown_claims_are_refused():
     assert len(claims.summary()) == len(claims.ledger())
 
 
+def test_many_claims_are_one_line_and_a_folded_table():
+    cards = claims.settle_all(V31="500 + 50 + 100 = 650 (formula)", V32="<read>")
+    assert repr(cards) == "V31 holds; V32 not as stated"
+    page = cards._repr_html_()
+    assert page.startswith("<details") and "2 more claims" in page and page.count("<tr>") == 3
+    assert "&lt;read&gt;" in page
+    with pytest.raises(ValueError, match="settle_all: name at least one claim"):
+        claims.settle_all()
+    with pytest.raises(ValueError, match="'V999' is not in data/claims.csv"):
+        claims.settle_all(V31="", V999="")
+
+
 @pytest.mark.parametrize("draw", [
     lambda axes: figures.timeline(axes, [(0, 1, 2, "waiting"), (1, 2, 4, "goodput")], [(0, 3, "x")]),
     lambda axes: figures.space_time(axes, ["A", "B"], [("A", 1, "write"), ("B", 3, "read")],
