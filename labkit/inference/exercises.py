@@ -31,7 +31,11 @@ Llama-3-8B,H100,FP8,1,200,260.0"""
 def _liars(rows: Any) -> str | None:
     judged = roofline.judge(TABLE)
     wrong = {i + 1 for i in range(len(judged)) if judged.verdict[i] == "impossible"}
+    if isinstance(rows, str) or not all(isinstance(row, int | np.integer) for row in rows):
+        return "a list of row numbers is wanted, such as [1, 3]"
     given = set(rows)
+    if given - set(range(1, len(judged) + 1)):
+        return f"the table has the rows 1 to {len(judged)}"
     if given - wrong:
         return f"row {min(given - wrong)} is below its bound: possible, whatever else it is"
     return f"{len(wrong - given)} more cannot be true" if wrong - given else None
@@ -41,13 +45,23 @@ LIARS = Exercise("60.3", _liars)
 
 # ------------------------------------------------------------------------------------------------ 61
 _EACH = (32 / 934.4 - 1 / 41.5) / 31
-SIXTEEN = Exercise("61.1", close_to(
-    16 / (1 / 41.5 + 15 * _EACH), 0.01, "a step for sixteen takes less than that: 24.1 ms, and 15 times what one more "
-    "caller adds", "663 would be sixteen callers for the price of one: each adds a third of a millisecond to the step"))
+_STEP = 1 / 41.5 + 11 * _EACH
+TWELVE = Exercise("61.1", close_to(
+    12 / _STEP, 0.01, "a step for twelve takes less than that: 24.1 ms, and 11 times what one more caller adds",
+    "a step for twelve takes longer than that: each caller adds a third of a millisecond to it",
+    [(12 * 41.5, "that is twelve callers for the price of one: each adds something to the step"),
+     (41.5 + 11 / 31 * (934.4 - 41.5), "it is the time of a step that grows in a straight line with the callers; their "
+      "tokens per second do not"),
+     (12 / 32 * 934.4, "that is three eighths of batch 32, as if the step took as long: with fewer callers it is "
+      "shorter"),
+     (1 / _STEP, "that is what each of them gets; all together?"),
+     (_STEP, "that is how long the step takes, in seconds; how many tokens does it make?"),
+     (_STEP * 1000, "that is how long the step takes, in milliseconds; how many tokens does it make?")]))
 SEQUENCES = Exercise("61.2", close_to(
     roofline.max_sequences("Qwen3-8B", "L4", 4096), 0.0,
     "more fit: 2 x layers x KV heads x head size x 2 bytes a token, in what is left of 0.9 of the memory",
-    "that many do not fit beside 16.4 GB of weights and 1.2 GiB of overhead"))
+    "that many do not fit beside 16.4 GB of weights and 1.2 GiB of overhead",
+    [(6.73, "whole conversations: one that fits only in part does not run")]))
 
 
 def _smallest_pool(mib: Any) -> str | None:
@@ -86,8 +100,11 @@ def _halves(prefix: Any) -> str | None:
         rows = twin.simulate(pair, speed, blocks=400).requests
         return float(1 - rows.e2e[1] / rows.e2e[0])
 
-    if prefix % 32:
+    if isinstance(prefix, bool | str) or not hasattr(prefix, "__float__"):
+        return f"a number of tokens is wanted; this is {type(prefix).__name__}"
+    if prefix % 32 or prefix <= 0:
         return "only full blocks of 32 tokens are found again"
+    prefix = int(prefix)
     if saved(prefix) < 0.5:
         return f"a prefix of {prefix} tokens saves {saved(prefix):.0%} of the whole answer"
     return None if saved(prefix - 32) < 0.5 else "one block less would do"
@@ -113,8 +130,15 @@ ORDER = Exercise("62.3", _order)
 
 # ------------------------------------------------------------------------------------------------ 63
 BITS = Exercise("63.1", close_to(
-    4 + 20 / 64, 1e-6, "each group of 64 also has a 16-bit scale and a 4-bit zero",
-    "64 weights share one scale and one zero"))
+    4 + 8 / 16, 0.002, "each number has its four bits, and a share of what its group of sixteen has in common",
+    "sixteen numbers share one scale of eight bits, and there is no zero",
+    [(4.0, "the scale has to be stored, too: eight bits for each group"),
+     (4 + 20 / 16, "that is with a scale of 16 bits and a zero of 4, as in the cell above; here it is 8 and none"),
+     (4 + 16 / 16, "that is with a scale of 16 bits; here it has 8"),
+     (4 + 12 / 16, "that is with a zero of 4 bits; here there is none"),
+     (4 + 8 / 32, "that is with groups of 32: MXFP4, the sister format; here sixteen share a scale"),
+     (4.0 + 8, "the scale is not stored for each number: sixteen share it"),
+     (16 * 4 + 8, "that is a whole group; how many bits is that for one of its numbers?")]))
 
 
 def matrix(outliers: float = 20.0, seed: int = 5) -> tuple[Any, Any]:
