@@ -137,7 +137,7 @@ def printed(path):
             text = "".join(output.get("text") or output.get("data", {}).get("text/plain", ""))
             of_all += len(text)
             # what such a cell prints beside its cards is no stream of claims
-            if "settle(" in source(cell) and output["output_type"] != "stream":
+            if re.search(r"settle(_all)?\(", source(cell)) and output["output_type"] != "stream":
                 of_claims += len(text)
     return of_claims, of_all
 
