@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from labkit.course.diagrams import shade
 from labkit.course.figures import COLORS, end_label, from_zero, label, log_axes, room_for_ends
 
 
@@ -107,3 +108,11 @@ def against(axes: Axes, x: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], h
     axes.axvline(here, color="#777777", lw=0.8, ls=":")
     log_axes(axes, x=True)
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(xs[0], xs[-1] * 6))
+
+
+def breaker(axes: Axes, table: pd.DataFrame, title: str, down: tuple[float, float]) -> None:
+    """The state of a circuit breaker over time (columns time, state); the engine is down in the shaded part."""
+    shade(axes, *down, "the engine is down")
+    states = ["closed", "half open", "open"]
+    axes.step(table.time, table.state.map(states.index), where="post", color=COLORS["simulated"])
+    axes.set(title=title, yticks=[0, 1, 2], yticklabels=states, ylim=(-0.2, 2.6), xlabel="time (s)")

@@ -24,6 +24,7 @@ from labkit.gateway.resilience import (
     TokenBucket,
     safe_queue_limit,
 )
+from labkit.gateway.trial.probes import probes
 from labkit.metastability import theory
 from labkit.metastability.model import Clients, Service
 
@@ -64,6 +65,28 @@ def crowd(count, work):
     for thread in threads:
         thread.join()
     return results
+
+
+def test_probes_count_those_who_get_through():
+    clock = Clock()
+    breaker, refused = broken(clock), threading.Semaphore(0)
+
+    def guarded(work):
+        try:
+            with breaker.call():
+                work()
+                assert all(refused.acquire(timeout=10) for _ in range(19)), "nobody may follow the probe"
+        except BreakerOpen:
+            refused.release()
+            raise
+
+    assert probes(guarded, 19, 0.0) == 0
+    assert all(refused.acquire(blocking=False) for _ in range(19))
+    clock.now += 5                          # half open: one probe, however many come
+    assert probes(guarded, 20, 0.0) == 1
+    assert probes(lambda work: work(), 20, 0.0) == 20
+    with pytest.raises(ValueError, match="count = 0"):
+        probes(guarded, 0)
 
 
 # -------------------------------------------------------------------------------------------------- breaker
