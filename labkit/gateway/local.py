@@ -10,15 +10,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from labkit.gateway.budget import Ledger
 from labkit.gateway.config import load
 from labkit.gateway.keys import Keys
 from labkit.loopback import Program
 from labkit.wire.scrape import Metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SERVES = r'"serving".*"url": "http://[^"]*:(\d+)/v1"'     # what it logs when it does
 
@@ -71,6 +72,7 @@ class Running:
 
     def traces(self, sql: str) -> pd.DataFrame:
         """SQL over its traces (`tracing = {"to": "local"}`): tables observation and score, view generation."""
+        import pandas as pd  # here: a gateway, which makes no tables, starts without
         with contextlib.closing(sqlite3.connect(self.home / "traces.db")) as db:
             return pd.read_sql_query(sql, db)
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labkit import ranges
 from labkit.gateway.budget.store import LedgerError, LedgerStore, store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Account", "BudgetWarning", "Decision", "Ledger", "LedgerError", "dollars", "price"]
 
@@ -63,6 +64,18 @@ def period_of(window: str) -> str:
     ('day', 'month')
     """
     return "day" if len(window) == len("2026-11-24") else "month"
+
+
+class Hold(NamedTuple):
+    """What one attempt may still cost: amount in micro-dollars, age in s."""
+
+    id: str
+    request: str
+    user: str
+    team: str
+    tier: str
+    amount: int
+    age: float
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,8 @@ class Ledger:
     """Budgets in a SQLite file (or in PostgreSQL, by URL), safe for all threads and processes that open it.
 
     place: a path, or postgresql://... ttl: seconds after which an unsettled hold is charged in full, > 0; more than
-    the longest request takes. clock: seconds since 1970, UTC decides when a day ends. synchronous: see `store.SQLite`.
+    the longest request takes. clock: seconds since 1970, UTC decides when a day ends. synchronous: see
+    `store.SQLiteStore`.
 
     Scopes are "user:NAME", "team:NAME" and "global", "user:*" and "team:*" for everybody without a rule of their own,
     and "request" for any one request. Every method raises LedgerError if the file or database fails: fail closed.
@@ -308,13 +322,13 @@ class Ledger:
             "SELECT scope, span, cap, spent, held FROM account WHERE span IN (?, ?) ORDER BY scope, span",
             self._windows())]
 
-    def holds(self) -> pd.DataFrame:
-        """The open holds: id, request, user, team, tier, amount (micro-dollars), age (s)."""
+    def holds(self) -> list[Hold]:
+        """The open holds, oldest first."""
         rows = self.store.rows("SELECT id, request, usr, team, tier, amount, made FROM hold WHERE state = 'held' "
                                "ORDER BY made")
         now = self.clock()
-        return pd.DataFrame([(*row[:-1], now - row[-1]) for row in rows],
-                            columns=["id", "request", "user", "team", "tier", "amount", "age"])
+        return [Hold(hold, request, user, team, tier, amount, now - made)
+                for hold, request, user, team, tier, amount, made in rows]
 
     def report(self, period: str = "", by: str = "team") -> pd.DataFrame:
         """Chargeback: requests, attempts, tokens and dollars by "team", "user" or "tier".
@@ -322,6 +336,7 @@ class Ledger:
         period: "2026-11" for a month, "2026-11-24" for a day, "" for the current month. Expired holds are in at what
         was charged; what is still held is in its own column.
         """
+        import pandas as pd  # here: a gateway, which makes no tables, starts without
         ranges.one_of("by", by, ("team", "user", "tier"))
         column = {"user": "usr"}.get(by, by)
         rows = self.store.rows(

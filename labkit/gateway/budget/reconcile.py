@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from labkit.gateway.budget.ledger import MICRO, Ledger
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def reconcile(ledger: Ledger, engine_metrics: Mapping[str, float] | None = None, invoice: float | None = None,
@@ -18,6 +20,7 @@ def reconcile(ledger: Ledger, engine_metrics: Mapping[str, float] | None = None,
     reserved after this time (s since 1970). The note says how much of a difference is explained: holds that expired
     are charged in full although nobody counted their tokens.
     """
+    import pandas as pd  # here: a gateway, which makes no tables, starts without
     own = ledger.totals(since)
     rows: list[tuple[str, float, float, float, str]] = []
 

@@ -9,15 +9,17 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from labkit import ranges
 from labkit.files import data
 from labkit.gateway.routing.routers import CascadeRouter, LearnedRouter, LengthRouter, Router
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
@@ -120,6 +122,8 @@ def _closed(scores: Floats, gain: Floats, rng: np.random.Generator) -> Floats:
 
 def _curve(scores: Floats, outcomes: pd.DataFrame, both: bool, rng: np.random.Generator) -> pd.DataFrame:
     """The cost-quality curve: the mean of twenty orders, because ties are broken at random."""
+    import pandas as pd  # here: a gateway, which makes no tables, starts without
+
     n, parts = len(scores), []
     weak, strong = outcomes.weak.to_numpy(float), outcomes.strong.to_numpy(float)
     priced = {"weak_cost", "strong_cost"} <= set(outcomes.columns)
@@ -164,6 +168,8 @@ def out_of_fold(outcomes: pd.DataFrame, folds: int = 5, seed: int = 0, strength:
 def prompts(origin: str = "ours") -> pd.DataFrame:
     """The labelled set: id, tier (what answering needs), prompt, expected (a regular expression a right answer
     matches), origin. origin: "ours" (221 prompts) or "essay" (its eleven, rebuilt from type and length)."""
+    import pandas as pd  # here: a gateway, which makes no tables, starts without
+
     ranges.one_of("origin", origin, ("ours", "essay"))
     table = pd.read_csv(data("routing_prompts.csv"), keep_default_na=False)
     return table[table.origin == origin].reset_index(drop=True)
@@ -173,6 +179,8 @@ def outcomes() -> pd.DataFrame:
     """What two real models made of our prompts: id, tier, prompt, weak and strong (1 if right), confidence (mean
     log-probability of the weak answer), weak_finish, and tokens. weak: SmolLM2-135M-Instruct rounded to 4 bits; strong:
     the same in float32; vLLM 0.32 on a CPU, greedy, at most 96 tokens."""
+    import pandas as pd  # here: a gateway, which makes no tables, starts without
+
     found = pd.read_csv(data("routing_outcomes.csv"))
     return prompts()[["id", "tier", "prompt"]].merge(found, on="id")
 

@@ -102,4 +102,4 @@ class _Live(Collector):
         yield from families.values()
         yield GaugeMetricFamily("gateway_holds", "Attempts that are not settled", len(holds))
         yield GaugeMetricFamily("gateway_hold_oldest_seconds", "Age of the oldest hold",
-                                float(holds.age.max()) if len(holds) else 0.0)
+                                max((hold.age for hold in holds), default=0.0))

@@ -20,10 +20,12 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlparse
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 TABLES = """
 PRAGMA journal_mode=WAL;
@@ -87,6 +89,8 @@ class LocalReceiver:
 
     def query(self, sql: str, values: tuple[Any, ...] = ()) -> pd.DataFrame:
         """SQL over the tables `observation` and `score` and the view `generation`."""
+        import pandas as pd  # here: a gateway, which makes no tables, starts without
+
         with self.lock:
             return pd.read_sql_query(sql, self.db, params=values)
 
