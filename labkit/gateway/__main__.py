@@ -70,8 +70,8 @@ class JSONLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        found: dict[str, Any] = {"at": round(record.created, 3), "level": record.levelname.lower(),
-                                 "event": record.getMessage(), **getattr(record, "facts", {})}
+        own = {"at": round(record.created, 3), "level": record.levelname.lower(), "event": record.getMessage()}
+        found: dict[str, Any] = {**own, **getattr(record, "facts", {}), **own}     # no fact takes the place of these
         if record.exc_info:
             found["trace"] = self.formatException(record.exc_info)
         return json.dumps(found)

@@ -77,7 +77,7 @@ class Attempts:
                           retry_after=5) from None
         for warning in decision.warnings:
             self.metrics.warnings.labels(str(warning.level)).inc()
-            log.warning("budget", extra={"facts": {"level": warning.level, "warning": str(warning)}})
+            log.warning("budget", extra={"facts": {"percent": warning.level, "warning": str(warning)}})
         if decision.action == "reject":
             raise Refused("budget_exceeded", f"{decision.reason}; {exchange.charged}")
         return (cheapest if decision.action == "downgrade" else tier), decision

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import aiohttp
 import openai
+import psutil
 import pytest
 
 from labkit import gateway
@@ -27,7 +29,7 @@ from labkit.gateway.trial import scripted
 from labkit.loopback import ProgramError, free_port
 from labkit.wire import chat
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("gateway")]      # they share servers
 
 FAST = {"attempts": 3, "wait": 0.01, "max_wait": 0.02, "jitter": 0.0}
 PATIENT = {"on": False}
@@ -50,7 +52,7 @@ def plain(engine):
     """A gateway with retries that do not wait and no breaker, so that tests do not disturb each other."""
     with gateway.running(models(engine), callers=CALLERS, retry=FAST, breaker=PATIENT,
                          router={"kind": "keyword"}, server={"max_body_bytes": 50_000},
-                         timeouts={"request": 3, "idle": 0.6}, rate={"per_second": 1000, "burst": 1000},
+                         timeouts={"request": 60, "idle": 0.6}, rate={"per_second": 1000, "burst": 1000},
                          cache={"entries": 0}, budgets={"global": {"day": 50}, "user:*": {"month": 20}}) as found:
         yield found
 
@@ -77,11 +79,21 @@ def written(g, headers):
     return found()[0]
 
 
-def wait_until(true, seconds=8.0):
+def wait_until(true, seconds=120.0):
+    """The limit is for what hangs, not for what is slow."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def refuses(port):
+    """Whether nobody listens at that port (any more)."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 10).close()
+    except OSError:
+        return True
+    return False
 
 
 def refused(g, *args, **kwargs):
@@ -212,7 +224,7 @@ def test_a_key_nobody_has_an_expired_one_and_none_are_401(plain):
     keys = Keys(plain.home / "keys.json")
     old = keys.new("eve", "eng", days=-1)
     wrong = plain.key[:-1] + ("0" if plain.key[-1] != "0" else "1")
-    time.sleep(1.1)                                             # the file is looked at once a second
+    wait_until(lambda: "expired" in refused(plain, key=old)[2])     # the file is looked at once a second
     assert refused(plain, key=old) == (401, "invalid_api_key", "this API key has expired", 0)
     assert refused(plain, key=wrong) == (401, "invalid_api_key", "this API key is not known", 0)
     assert refused(plain, key="sk-something") == (401, "invalid_api_key", "this API key is not known", 0)
@@ -220,11 +232,9 @@ def test_a_key_nobody_has_an_expired_one_and_none_are_401(plain):
     assert (status, headers["www-authenticate"]) == (401, "Bearer")
     assert body["error"]["message"] == "give an API key: Authorization: Bearer lk-..."
     gone = keys.new("eve", "eng")
-    time.sleep(1.1)
-    assert post(plain, key=gone)[0] == 200
+    wait_until(lambda: post(plain, key=gone)[0] == 200)
     keys.revoke(gone.split("-")[1])
-    time.sleep(1.1)
-    assert post(plain, key=gone)[0] == 401                      # without a restart
+    wait_until(lambda: post(plain, key=gone)[0] == 401)         # without a restart
 
 
 def test_unknown_addresses_and_methods_have_the_shape_of_all_errors(plain):
@@ -251,7 +261,8 @@ def test_a_spent_budget_is_402_with_scope_and_numbers_and_nothing_is_sent(engine
         assert re.fullmatch(r"user:ada has \$0\.0000\d+ of \$0\.0001 left today \(\$0\.0000\d+ spent, \$0\.00 held\); "
                             r"this attempt may cost \$0\.0000\d+; nothing was charged", message)
         assert post(g, model="small", key=g.keys["bob"])[0] == 200
-        assert [w["level"] for w in g.log() if w["event"] == "budget"][0] in (80, "warning")
+        told = [(line["level"], line["percent"]) for line in g.log() if line["event"] == "budget"]
+        assert told[0] == ("warning", 80) and set(told) <= {("warning", 80), ("warning", 100)}
 
 
 def test_one_hundred_callers_at_once_never_get_past_the_cap(engine):
@@ -291,9 +302,8 @@ def test_errors_that_may_have_been_billed_are_charged_in_full_each_time(plain):
 
 
 def test_a_hung_engine_is_504_at_the_deadline_and_charged_in_full(plain):
-    begun = time.monotonic()
     status, code, message, charged = refused(plain, "fault: hang", model="small", headers={"x-timeout-seconds": "0.5"})
-    assert (status, code) == (504, "deadline_exceeded") and 0.4 < time.monotonic() - begun < 2
+    assert (status, code) == (504, "deadline_exceeded")
     assert message == f"the deadline of 0.5 s passed at the engine; ${charged / 1e6:.6f} was charged" and charged > 0
 
 
@@ -334,11 +344,11 @@ def test_a_stream_that_breaks_ends_with_an_error_and_costs_what_came(plain, faul
 
 def test_a_stream_that_says_nothing_is_dead_and_a_slow_one_ends_at_the_deadline(plain):
     status, code, message, charged = refused(plain, "fault: silent", model="small", stream=True)
-    assert (status, code) == (504, "deadline_exceeded") or "sent nothing for 0.6 s" in message
-    text = post(plain, "fault: slow", model="small", stream=True, headers={"x-timeout-seconds": "0.9"})[2]
-    pieces = text.count("delta")                                # three, if the machine is not busy
+    assert (status, code) == (502, "upstream_error") and "sent nothing for 0.6 s" in message
+    text = post(plain, "fault: slow", model="small", stream=True, headers={"x-timeout-seconds": "2"})[2]
+    pieces = text.count("delta")                                # seven, if the machine is not busy; 16 would be all
     cost = price(20, pieces, 0.1, 0.4)
-    assert f"the deadline of 0.9 s passed in the stream; ${cost / 1e6:.6f} was charged" in text and 1 <= pieces <= 3
+    assert f"the deadline of 2.0 s passed in the stream; ${cost / 1e6:.6f} was charged" in text and 1 <= pieces < 16
 
 
 def test_a_smaller_model_answers_for_a_failed_one_then_the_cache_then_an_honest_message(engine):
@@ -355,7 +365,7 @@ def test_a_smaller_model_answers_for_a_failed_one_then_the_cache_then_an_honest_
             good = post(g, "hello")
             assert good[0] == 200 and "x-labkit-degraded" not in good[1]
             second.program.kill()
-            time.sleep(0.1)
+            wait_until(lambda: refuses(second.port))
             status, headers, body = post(g, "hello")
             assert status == 200 and body == good[2]
             assert headers["x-labkit-degraded"].startswith("cached: an answer of ")
@@ -372,14 +382,16 @@ def test_a_smaller_model_answers_for_a_failed_one_then_the_cache_then_an_honest_
 
 
 def test_a_crowd_beyond_the_queue_is_turned_away_at_once(engine):
-    with gateway.running(models(engine), admission={"running": 2, "queue": 3}, timeouts={"request": 2},
-                         rate={"per_second": 1e5, "burst": 1e5}) as g:
-        with ThreadPoolExecutor(12) as pool:
-            found = list(pool.map(lambda _: refused(g, "fault: hang", model="small"), range(12)))
-        codes = [code for _, code, _, _ in found]
-        assert codes.count("overloaded") == 7 and codes.count("deadline_exceeded") == 5
-        assert {s for s, code, _, _ in found if code == "overloaded"} == {503}
-        assert "3 requests are waiting already; the queue is full" in {message for _, _, message, _ in found}
+    with gateway.running(models(engine), admission={"running": 2, "queue": 3}, timeouts={"request": 8},
+                         rate={"per_second": 1e5, "burst": 1e5}) as g, ThreadPoolExecutor(12) as pool:
+        inside = [pool.submit(refused, g, "fault: hang", model="small") for _ in range(5)]
+        wait_until(lambda: [g.metrics()[f"gateway_{name}"] for name in ("running", "queue")] == [2, 3])
+        for _ in range(7):
+            status, code, message, _ = refused(g, "hello", model="small")
+            assert (status, code) == (503, "overloaded")
+            assert message.startswith("3 requests are waiting already; the queue is full")
+        assert not any(one.done() for one in inside)            # at once: before any of those let in
+        assert [one.result()[1] for one in inside] == ["deadline_exceeded"] * 5
         assert [a["attempts"] for a in g.audit() if a["outcome"] == "overloaded"] == [0] * 7
 
 
@@ -396,13 +408,12 @@ def test_a_caller_who_hangs_up_stops_the_engine_and_pays_for_what_came(engine):
 
         before = engine.metrics()
         asyncio.run(hang_up())
-        begun = time.monotonic()
-        while engine.metrics()["vllm:num_requests_running"]:
-            assert time.monotonic() - begun < 1
-            time.sleep(0.02)
+        wait_until(lambda: not engine.metrics()["vllm:num_requests_running"])
         wait_until(lambda: g.ledger().totals()["held"] == 0 and g.audit())
         totals, made = g.ledger().totals(), engine.metrics().since(before)
-        assert totals["answer_tokens"] == made["vllm:generation_tokens_total"] == 3 and totals["charged"] == 4
+        # three pieces, one more if the machine was busy; never the sixteen it would have been, and no request again
+        assert 3 <= totals["answer_tokens"] <= made["vllm:generation_tokens_total"] < 16
+        assert totals["charged"] == price(20, totals["answer_tokens"], 0.1, 0.4) and made["vllm:aborted_total"] == 1
         assert (g.audit()[-1]["outcome"], g.audit()[-1]["status"]) == ("cancelled", 499)
         assert g.metrics().by("gateway_requests_total", "outcome") == {"cancelled": 1}
         import sqlite3
@@ -418,14 +429,11 @@ def test_sigterm_lets_requests_finish_says_so_and_takes_no_new_ones(engine):
         wait_until(lambda: len(g.ledger().holds()) == 1)
         os.kill(g.pid, signal.SIGTERM)
         wait_until(lambda: any(line["event"] == "draining" for line in g.log()))
-        with pytest.raises(OSError):
-            for _ in range(50):
-                status = post(g)[0]
-                assert status in (503, 200)
-                time.sleep(0.05)
+        wait_until(lambda: refuses(g.port))
+        assert not found                                        # the slow one is still on its way
         slow.join()
         assert found[0][0] == 200 and "[DONE]" in found[0][2]
-        g.program.process.wait(10)
+        g.program.process.wait(120)
         assert g.ledger().totals()["held"] == 0
         stopped = next(line for line in g.log() if line["event"] == "stopped")
         assert audit.verify(g.home / "audit.jsonl", records=stopped["audit_records"]) == ""
@@ -454,10 +462,14 @@ def test_the_same_idempotency_key_is_answered_and_paid_once(engine):
         assert post(g, "hello", stream=True, headers={"idempotency-key": "k2"})[0] == 200
         assert refused(g, "hello", stream=True, headers={"idempotency-key": "k2"})[:2] == (409, "idempotency_conflict")
         assert refused(g, headers={"idempotency-key": "x" * 201})[:2] == (400, "invalid_request")
-        with ThreadPoolExecutor(2) as pool:
-            two = list(pool.map(lambda _: post(g, "fault: hang", model="small", headers={
-                "idempotency-key": "k3", "x-timeout-seconds": "0.8"})[0], range(2)))
-        assert sorted(two) == [409, 504]
+        with ThreadPoolExecutor(1) as pool:
+            def ask():
+                return post(g, "fault: hang", model="small", headers={"idempotency-key": "k3",
+                                                                      "x-timeout-seconds": "5"})[0]
+            first = pool.submit(ask)
+            wait_until(lambda: len(g.ledger().holds()) == 1)
+            assert ask() == 409 and not first.done()
+            assert first.result() == 504
 
 
 # ------------------------------------------------------------------------------------- ledger, traces, secrets
@@ -476,6 +488,7 @@ def test_a_ledger_that_cannot_be_written_refuses_everything_and_is_not_ready(eng
         assert g.metrics()["gateway_ledger_errors_total"] >= 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the files of another process with prlimit: Linux only")
 def test_a_full_disk_is_503_and_an_answer_on_its_way_is_settled_when_there_is_room(engine):
     import resource
     with gateway.running(models(engine), timeouts={"request": 20}) as g:
@@ -500,22 +513,35 @@ def test_a_full_disk_is_503_and_an_answer_on_its_way_is_settled_when_there_is_ro
 
 
 def test_a_langfuse_that_hangs_or_is_gone_delays_nobody_and_is_counted(engine, monkeypatch):
-    import socket
-    with socket.socket() as deaf:                               # takes connections, says nothing
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(50)
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as deaf:    # takes connections, says nothing
+        deaf.settimeout(120)
         monkeypatch.setenv("LANGFUSE_BASE_URL", f"http://127.0.0.1:{deaf.getsockname()[1]}")
         monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", "pk")
         monkeypatch.setenv("LANGFUSE_SECRET_KEY", "sk")
         with gateway.running(models(engine), tracing={"to": "langfuse", "queue": 20},
                              rate={"per_second": 1e5, "burst": 1e5}) as g:
-            times = []
-            for _ in range(200):
-                begun = time.perf_counter()
+            def answered_meanwhile():
+                """Whether five requests were answered while one export waited for its answer."""
                 assert post(g, model="small")[0] == 200
-                times.append(time.perf_counter() - begun)
-            assert sorted(times)[100] < 0.05                     # a median, without the machine's hiccups
-            assert g.metrics().by("gateway_traces_total", "result")["dropped"] > 0
+                export, _ = deaf.accept()
+                with export:
+                    assert export.recv(1)
+                    assert [post(g, model="small")[0] for _ in range(5)] == [200] * 5
+                    return still_open(export)
+
+            wait_until(answered_meanwhile)
+            wait_until(lambda: g.metrics().by("gateway_traces_total", "result")["dropped"] > 0)
+
+
+def still_open(line):
+    """Whether the other side still waits at this connection."""
+    line.setblocking(False)
+    try:
+        while line.recv(65_536):
+            pass
+    except BlockingIOError:
+        return True
+    return False
 
 
 SECRETS = ("sk-proj-AbCdEf0123456789AbCdEf01", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "ada@example.org",
@@ -541,15 +567,12 @@ def test_no_secret_is_in_any_log_trace_metric_audit_record_or_error(engine):
             assert (g.home / name).stat().st_mode & 0o077 == 0
 
 
-def test_it_listens_on_this_machine_only_unless_told_otherwise(plain, capfd):
-    with open("/proc/net/tcp") as table:
-        lines = [line.split() for line in table if line.split()[3] == "0A"]
-    mine = [line[1] for line in lines if line[1].endswith(f":{plain.port:04X}")]
-    assert mine == [f"0100007F:{plain.port:04X}"]
+def test_it_listens_on_this_machine_only_unless_told_otherwise(plain):
+    connections = psutil.Process(plain.pid).net_connections("tcp")
+    assert {c.laddr for c in connections if c.status == psutil.CONN_LISTEN} == {("127.0.0.1", plain.port)}
 
 
 def test_a_gateway_or_an_engine_that_cannot_start_says_why(engine):
-    import socket
     said = "(?s)-m labkit.gateway ended with code [13]; it says: .*address already in use"
     with (socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ProgramError, match=said),
           gateway.running(models(engine), server={"port": taken.getsockname()[1]})):
@@ -558,10 +581,11 @@ def test_a_gateway_or_an_engine_that_cannot_start_says_why(engine):
         scripted.running("soon").__enter__()
 
 
-def test_schemathesis_finds_nothing(plain):
+def test_schemathesis_finds_nothing(plain, tmp_path):
     run = subprocess.run([Path(sys.executable).with_name("st"), "run", f"http://127.0.0.1:{plain.port}/openapi.json",
                           "--header", f"Authorization: Bearer {plain.key}", "--max-examples", "30", "--seed", "1",
-                          "--generation-database", "none", "--no-color"], capture_output=True, text=True, timeout=300)
+                          "--generation-database", "none", "--no-color"], capture_output=True, text=True, timeout=1200,
+                         cwd=tmp_path)
     assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
 
 
@@ -573,7 +597,6 @@ def test_impatient_callers_do_not_open_the_breaker_for_the_others(engine):
 
 
 def test_a_body_that_does_not_arrive_is_408(engine):
-    import socket
     with gateway.running(models(engine), timeouts={"body": 0.3}) as g, socket.create_connection(
             ("127.0.0.1", g.port)) as line:
         line.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {g.key}\r\n"

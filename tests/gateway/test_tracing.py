@@ -1,12 +1,12 @@
 """The real Langfuse SDK against our receiver, and traces that never make anybody wait."""
 
-import time
 
 import langfuse
 import pytest
 
 from labkit.gateway.telemetry import LocalReceiver, Span, Trace, Tracer
 from labkit.gateway.telemetry.receiver import environment
+from labkit.gateway.telemetry.tracer import BATCH
 
 
 def trace(i=0, **more):
@@ -70,16 +70,13 @@ def test_a_server_that_refuses_or_hangs_delays_nobody_and_every_trace_is_counted
         receiver.fault = fault
         counted = []
         tracer = Tracer(receiver.environment, max_waiting=50, count=counted.append)
-        slowest = 0.0
         for i in range(300):
-            begun = time.perf_counter()
-            tracer.record(trace(i))
-            slowest = max(slowest, time.perf_counter() - begun)
-        begun = time.perf_counter()
+            tracer.record(trace(i))                             # had it waited for a place, none would be dropped here
+        before = counted.count("dropped")
         tracer.close(patience=0.3)
-        assert time.perf_counter() - begun < 3
+        if fault == "hang":                                     # neither waits for an answer that never comes
+            assert before >= 300 - 50 - BATCH and tracer._waiting.unfinished_tasks
         receiver.fault = None
-        assert slowest < 0.25                                   # the machine's hiccups; it only puts it into a queue
         assert counted.count("dropped") >= 200 and len(counted) >= 300
 
 

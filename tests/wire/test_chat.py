@@ -95,16 +95,20 @@ def test_a_refusal_is_told(e, prompt, tokens, model, message):
 
 
 def test_a_stream_that_breaks_says_after_how_many_tokens():
+    read = threading.Event()
+
     async def breaks(http):
         response = web.StreamResponse()
         await response.prepare(http)
         await response.write(event("one ") + event("two "))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(read.wait)
         http.transport.abort()
         return response
 
     with server(breaks) as url, pytest.raises(chat.StreamError, match=r"was lost after 2 tokens") as caught:
-        chat.ask(url, "m", [1], 5)
+        for number, _ in enumerate(chat.stream(url, "m", [1], 5)):
+            if number == 1:
+                read.set()
     assert caught.value.answer.text == "one two "
 
 
