@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.test_browser import browser, lab, pytestmark  # noqa: F401  (fixtures, and when to skip)
+from tests.browser import harness
 
 SLOWER = 6
 MOVES = 40
@@ -81,27 +81,18 @@ def notebook(url, name, *sources):
     urllib.request.urlopen(request).close()
 
 
-def command(page, name):
-    """Run a command of JupyterLab, and wait until it is done."""
-    page.evaluate("name => { window.done = false; jupyterapp.commands.execute(name)"
-                  ".then(() => { window.done = true; }); return null; }", name)
-    page.wait_for_function("() => window.done", timeout=240_000)
-
-
 def open_panels(page, url, name):
     """Open the notebook, run its first cell, and wait until both panels show a picture."""
     page.goto(f"{url}/lab/tree/{name}?token=lab&reset")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
-    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
-                           " === 'idle'", timeout=90_000)
-    command(page, "notebook:run-cell-and-select-next")
+    harness.ready(page, name)
+    harness.command(page, "notebook:run-cell-and-select-next")
     shows(page, 50)
 
 
 def burst(page):
     """Run the second cell: a panel that was used has made its own cell the active one."""
     page.locator(".jp-Notebook .jp-Cell .cm-content").nth(1).click()
-    command(page, "notebook:run-cell")
+    harness.command(page, "notebook:run-cell")
     shows(page, MOVES - 1)
 
 
@@ -109,7 +100,7 @@ def shows(page, rate):
     """Wait until both panels show the picture of this rate."""
     page.wait_for_function("alt => [...document.querySelectorAll('.labkit-stage')].every(stage => "
                            "[...stage.querySelectorAll('img')].some(i => i.naturalWidth && i.alt == alt))",
-                           arg=f"rate {rate}", timeout=90_000)
+                           arg=f"rate {rate}")
 
 
 class Film:
@@ -163,7 +154,7 @@ def keys(page):
 
 
 @pytest.fixture(scope="module")
-def seen(lab, browser):  # noqa: F811
+def seen(lab, browser):
     """What was seen of the panel and of the usual way in a slow browser, and in one that decodes slowly."""
     page = browser.new_page()
     notebook(lab, "blink.ipynb", PANELS, BURST)
@@ -174,6 +165,7 @@ def seen(lab, browser):  # noqa: F811
     line.send("Emulation.setCPUThrottlingRate", {"rate": 1})
     page.evaluate(SLOW_DECODER)
     decoding = watched(page, lambda: burst(page))
+    harness.shut(page, lab)
     page.close()
     print(slow, decoding, sep="\n")
     return {"slow": slow, "decoding": decoding}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from labkit.course import learner, predictions
 from labkit.course.predictions import Option, Prediction
+from tests.browser import harness
 
 COURSE = learner.Course()
 NAME = COURSE.lesson("10")
@@ -54,15 +55,11 @@ def without_tags(page):
 def opened(lab, browser, name, notebook):
     """A page with that notebook, not run, when its kernel is ready."""
     put(lab, name, notebook)
-    page = browser.new_page()
-    page.goto(f"{lab}/lab/tree/{name}?token=lab&reset")
-    page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
-                           " === 'idle'", timeout=120_000)
-    return page
+    return harness.open_page(browser, lab, name)
 
 
-def shut(page):
-    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+def shut(page, lab):
+    harness.shut(page, lab)
     page.close()
 
 
@@ -77,16 +74,14 @@ def page(lab, browser):
     """Notebook 10 of the learner's copy, not yet run; its kernel ends with the test."""
     page = opened(lab, browser, "learner.ipynb", COURSE.fresh(NAME))
     yield page
-    shut(page)
+    shut(page, lab)
 
 
 @pytest.fixture(scope="module")
 def cards(page):
     """The cards of the page after all cells were run, the one of each question in its order."""
     tells_nothing(page)
-    page.evaluate("() => { window.ran = 0; jupyterapp.commands.execute('notebook:run-all-cells')"
-                  ".then(() => { window.ran = 1; }); return null; }")
-    page.wait_for_function("() => window.ran", timeout=240_000)
+    harness.run_all(page)
     tells_nothing(page)
     found = page.locator(".jp-OutputArea div:has(> details)")
     assert found.count() == len(CARDS)
@@ -173,7 +168,7 @@ def test_in_an_original_that_nobody_trusts_cards_read_and_results_are_folded(lab
     hidden = page.evaluate("""() => jupyterapp.shell.currentWidget.content.widgets.map(
         cell => Boolean(cell.outputHidden && !cell.node.querySelector('.jp-OutputArea-output')))""")
     assert below == {n for n, is_hidden in enumerate(hidden) if is_hidden}
-    shut(page)
+    shut(page, lab)
 
 
 def still(browser, body):
