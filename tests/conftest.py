@@ -1,12 +1,28 @@
-"""What several test modules share: an engine in a cache of its own, and each notebook's code, run once."""
+"""What several test modules share: caches, one real engine, and each notebook's code, run once."""
 
+import contextlib
 import os
+import signal
+import threading
+import time
 
 import pytest
 
 from labkit.inference import engine
 from labkit.inference.engine import install, places
 from tests import lessons
+
+
+def pytest_configure(config):
+    """A worker of pytest-xdist ends with who started it; left alone it would wait until its test is over."""
+    if hasattr(config, "workerinput"):
+        threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_after(parent):
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +38,13 @@ def installed():
         raise
 
 
-@pytest.fixture(scope="module")
-def own_cache(tmp_path_factory):
-    """An empty cache: no engine of the user is found, and none of ours is left."""
-    folder, before = tmp_path_factory.mktemp("cache"), os.environ.get("LABKIT_CACHE")
+@contextlib.contextmanager
+def cache_in(folder):
+    """LABKIT_CACHE for the length of a block."""
+    before = os.environ.get("LABKIT_CACHE")
     os.environ["LABKIT_CACHE"] = str(folder)
     try:
-        yield folder
-        engine.stop_all()
+        yield
     finally:
         os.environ.pop("LABKIT_CACHE")
         if before:
@@ -37,12 +52,30 @@ def own_cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def real(installed, own_cache):
-    """The real engine in float32, with nobody else using it."""
+def own_cache(tmp_path_factory):
+    """An empty cache: no engine of the user is found, and none of ours is left."""
+    folder = tmp_path_factory.mktemp("cache")
+    with cache_in(folder):
+        yield folder
+        engine.stop_all()
+
+
+@pytest.fixture(scope="session")
+def engines(installed, tmp_path_factory):
+    """A cache with what is installed linked into it; the engines in it live until the end of the session."""
+    folder = tmp_path_factory.mktemp("engines")
     for name in (places.environment("cpu").name, "models"):
-        (own_cache / name).symlink_to(installed / name)
-    with engine.running("vllm-cpu") as e:
-        yield e
+        (folder / name).symlink_to(installed / name)
+    yield folder
+    with cache_in(folder):
+        engine.stop_all()
+
+
+@pytest.fixture(scope="module")
+def real(engines):
+    """The real engine in float32, nobody else's; started by the first module that needs it, or if it was killed."""
+    with cache_in(engines):
+        yield engine.start("vllm-cpu")
 
 
 @pytest.fixture(scope="session", params=[pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem))

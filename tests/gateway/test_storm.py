@@ -6,7 +6,7 @@ from labkit import gateway
 from labkit.gateway.trial import storm
 from labkit.inference import engine
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 # the engine below answers about ten a second; clients wait two seconds and try three times
 SPIKE = storm.Spike(calm=5, peak=30, start=2, length=4, duration=18, patience=2.0, max_tokens=48)
 

@@ -15,13 +15,13 @@ from labkit.inference.engine import __main__ as command_line
 from labkit.inference.engine import install, keeper, launch, places, session
 from labkit.loopback import Program
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("engines")]      # they share servers
 SHORT = {"kv_bytes": 32 * 2**20}                        # settings of our own
 OTHER = "import sys, time\nfrom labkit.inference import engine\ne = engine.start('twin', kv_bytes=33554432)\n" \
         "print(e.pid, flush=True)\ntime.sleep(60)"
 
 
-def gone(pid, patience=10.0):
+def gone(pid, patience=120.0):
     """Whether that process is over within `patience` seconds."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
@@ -214,5 +214,5 @@ def test_start_in_the_foreground_ends_with_control_c():
         found = session.running_state(state)
         assert found["port"] == command.port
         command.process.send_signal(signal.SIGINT)
-        assert command.process.wait(20) == 130
+        assert command.process.wait(120) == 130
     assert gone(found["engine"]) and gone(found["keeper"])

@@ -14,7 +14,7 @@ from labkit.inference.quantization.llama import Llama
 from labkit.wire import chat
 from tests.inference.test_engine import gone, listening
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 QUESTION = "What is the capital of France?"
 
 
@@ -58,15 +58,19 @@ def test_tokens_add_up(real):
     assert grown["vllm:request_success_total"] == 8
 
 
-def test_a_warm_prefix_is_hit_and_saves_time_and_a_salt_keeps_it_apart(real):
-    shared = calibrate.Prompts(1)(512)
-    before = real.metrics()
-    cold = chat.ask(real.base_url, real.model, prompt(shared), 1, cache_salt="a")
-    warm = chat.ask(real.base_url, real.model, prompt(shared), 1, cache_salt="a")
-    rival = chat.ask(real.base_url, real.model, prompt(shared), 1, cache_salt="b")
+def trio(e):
+    """One long prefix asked cold, warm, and under another salt."""
+    shared, before = calibrate.Prompts(1)(512), e.metrics()
+    cold, warm, rival = (chat.ask(e.base_url, e.model, prompt(shared), 1, cache_salt=salt) for salt in "aab")
     assert (cold.cached_tokens, warm.cached_tokens, rival.cached_tokens) == (0, 512, 0)
-    assert real.metrics().since(before)["vllm:prefix_cache_hits_total"] == 512
-    assert warm.ttft < cold.ttft and warm.ttft < rival.ttft
+    assert e.metrics().since(before)["vllm:prefix_cache_hits_total"] == 512
+    return cold.ttft, warm.ttft, rival.ttft
+
+
+def test_a_warm_prefix_is_hit_and_saves_time_and_a_salt_keeps_it_apart(real):
+    """A neighbour on the machine can spoil one measurement; the middle one of five it does not."""
+    cold, warm, rival = (statistics.median(times) for times in zip(*(trio(real) for _ in range(5)), strict=True))
+    assert warm < cold and warm < rival
 
 
 def differences(e):
@@ -112,6 +116,6 @@ def test_killed_in_mid_stream(real):
         for _ in pieces:
             pass
     assert all(gone(pid) for pid in [*family, real.keeper]) and not listening(real.port)
-    with engine.running("vllm-cpu") as again:
-        assert again.pid != real.pid
-        assert chat.ask(again.base_url, again.model, QUESTION, 16).text == "The capital of France is Paris."
+    again = engine.start("vllm-cpu")
+    assert again.pid != real.pid
+    assert chat.ask(again.base_url, again.model, QUESTION, 16).text == "The capital of France is Paris."

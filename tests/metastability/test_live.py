@@ -10,7 +10,7 @@ from labkit.loopback import Program, ProgramError
 from labkit.metastability import Clients, Fifo, Lifo, Load, RetryBudget, Service, Trigger
 from labkit.metastability.live import LISTENS, Experiment, run_all, start
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 SERVICE, CLIENTS = Service(0.1, 0.01, 10), Clients(0.8, 3)
 STORM = Load.spike(20, 100, 3, 1)
 
