@@ -4,6 +4,7 @@ VENV := .venv
 # Half of the tests wait for something: one worker more than cores, four at most.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest --durations=12 --durations-min=5
 # with uv where it can be had, otherwise with pip; -P: the package's own folder must not hide a standard module
 INSTALL := $(BIN)/python -P labkit/installer.py
 # make lab PARTS=all: also what parts 4 and 6 would fetch on first use
@@ -12,7 +13,8 @@ ifneq ($(filter-out all,$(PARTS)),)
 $(error PARTS=$(PARTS): only PARTS=all is known; without it each part fetches what it needs on first use)
 endif
 
-.PHONY: lab reset solutions test test-live test-notebooks bench notebooks lint colab clean
+.PHONY: lab reset solutions bench notebooks lint colab clean \
+	test test-lint test-engine test-package test-alone test-notebooks test-browser test-313
 
 lab: $(VENV)/$(if $(PARTS),all,lab).done
 	@$(BIN)/python -m labkit.course.learner copy
@@ -26,23 +28,42 @@ reset: $(VENV)/lab.done
 solutions: $(VENV)/lab.done
 	@$(BIN)/python -m labkit.course.learner solutions
 
-test: $(VENV)/test.done lint
-	$(BIN)/python -m pytest tests -m "not live" -n $(WORKERS) --dist loadgroup
-	$(BIN)/python -m pytest --doctest-modules labkit -q
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-live test-notebooks
+# Every stage runs, even if one before it failed; what each took is told at the end. Those joined by + run side by side.
+test: $(VENV)/test.done
+	+@$(BIN)/python tests/stages.py lint+engine package alone notebooks browser
 
-# these start real servers and engines, one after the other
-test-live: $(VENV)/test.done
-	$(BIN)/python -m pytest tests -m live
+test-lint: $(VENV)/test.done
+	$(BIN)/ruff check labkit tests gpu_setup
+	$(BIN)/mypy
+
+# the real engine is installed while something else is at work; without a network its tests say so and are skipped
+test-engine: $(VENV)/test.done
+	-$(BIN)/python -m labkit.inference.engine install
+
+# the package and its docstrings, with small servers of its own
+test-package: $(VENV)/test.done
+	$(PYTEST) tests labkit --doctest-modules --ignore tests/bench -m "not alone and not browser" -n $(WORKERS) --dist loadgroup
+
+# real systems and engines that are judged by the clock: nothing runs beside them
+test-alone: $(VENV)/test.done
+	$(PYTEST) tests -m alone
 
 # strict: every stored output is compared, except in cells tagged nbval-ignore-output
 test-notebooks: $(VENV)/test.done
-	LABKIT_ENGINE=twin LABKIT_TWIN_HURRY=4 $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
-		--nbval-cell-timeout 180 -p no:cacheprovider notebooks
+	LABKIT_ENGINE=twin LABKIT_TWIN_HURRY=4 $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+		--nbval-cell-timeout 600 -p no:cacheprovider -n $(WORKERS) --dist loadfile notebooks
 
-lint: $(VENV)/test.done
-	$(BIN)/ruff check labkit tests gpu_setup
-	$(BIN)/mypy
+# every control of every lesson in a real JupyterLab; two at a time, because each waits for the other half of the time
+test-browser: $(VENV)/test.done
+	$(PYTEST) tests/browser -n 2 --dist loadgroup
+
+# what needs neither browser nor engines, on the Python that Colab has: skipped where there is none
+test-313:
+	@if python3.13 -c '' 2>/dev/null; then \
+		$(MAKE) test-package PYTHON=python3.13 VENV=.venv-3.13; \
+	else echo "skipped: no python3.13 here (apt install python3.13-venv, or uv python install 3.13)"; fi
+
+lint: test-lint
 
 bench: $(VENV)/test.done
 	$(BIN)/python -m tests.bench.bench
