@@ -39,8 +39,8 @@ def medium(axes: Axes, matrix: Matrix, medium: str) -> None:
         label(axes, x, -0.6, verdict.replace("_", " "), COLORS[meaning], fontsize=8)
     axes.set_yticks(range(len(shown)), [f"{writer} -> {reader}" for _, writer, reader in shown])
     axes.tick_params(axis="y", labelsize=7)
-    axes.set(ylim=(len(shown) - 0.4, -0.085 * len(shown) - 0.6), xlim=(0, 74), xlabel="cases")
-    axes.set_title("" if len(shown) == len(counts) else f"the {ROWS} of {len(counts)} pairs that lose most")
+    part = "" if len(shown) == len(counts) else f"; the {ROWS} of {len(counts)} pairs that lose most"
+    axes.set(ylim=(len(shown) - 0.4, -0.085 * len(shown) - 0.6), xlim=(0, 74), xlabel=f"cases{part}")
     axes.grid(visible=False)
 
 
