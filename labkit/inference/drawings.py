@@ -73,7 +73,7 @@ def three_ways(axes: Axes, batches: Sequence[int], bound: Sequence[float], twin:
     label(axes, batches[-1], twin[-1] * 0.8, "twin", COLORS["simulated"], ha="right", va="top")
     if len(real):
         axes.plot(batches, real, "o", color=COLORS["real"])
-        label(axes, batches[0], real[0] * 0.72, real_name, COLORS["real"], va="top")
+        label(axes, batches[0], real[0] * 0.72, f"{real_name}, measured", COLORS["real"], va="top")
     axes.set(xscale="log", yscale="log", xlabel="callers at once", ylabel="tokens/s, all together")
     axes.set_xticks(batches, [str(n) for n in batches])
     axes.minorticks_off()
