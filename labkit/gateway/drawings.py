@@ -116,3 +116,29 @@ def breaker(axes: Axes, table: pd.DataFrame, title: str, down: tuple[float, floa
     states = ["closed", "half open", "open"]
     axes.step(table.time, table.state.map(states.index), where="post", color=COLORS["simulated"])
     axes.set(title=title, yticks=[0, 1, 2], yticklabels=states, ylim=(-0.2, 2.6), xlabel="time (s)")
+
+
+def histogram(axes: Axes, values: npt.NDArray[np.float64], bounds: npt.NDArray[np.float64],
+              found: Mapping[float, tuple[float, float]]) -> None:
+    """Times to first token in Prometheus' buckets; for each quantile what the histogram says, and what is true."""
+    edges = np.concatenate([[0.01], bounds[bounds > 0.01], [max(values.max(), bounds[-1] * 1.1)]])
+    counts = np.asarray(axes.hist(values, edges.tolist(), color="#56B4E9", edgecolor="white")[0])
+    label(axes, edges[int(np.argmax(counts))], counts.max(), "requests", "#56B4E9")
+    for q, (said, true) in found.items():
+        for x, style, name, color in ((true, "-", "true", "black"), (said, "--", "said", "#D55E00")):
+            axes.axvline(x, color=color, lw=1.5, ls=style)
+            label(axes, x, counts.max() * (0.6 + 0.7 * q), f" p{q * 100:.0f} {name}", color, fontsize=8)
+    log_axes(axes, x=True, y=False)
+    axes.set(ylim=(0, counts.max() * 1.5), xlabel="time to first token (s)", ylabel="requests per bucket")
+
+
+def queue(axes: Axes, waits: npt.NDArray[np.float64], patience: float, limit: int, safe: int) -> None:
+    """When each place of a queue is answered, and which of them are served after they have left."""
+    axes.plot(waits, color="#56B4E9")
+    axes.axhline(patience, color="black", lw=1)
+    label(axes, 0, patience, "patience", "black")
+    late = np.maximum(waits[:limit + 1], patience)
+    axes.fill_between(range(limit + 1), late, patience, color="#D55E00", alpha=0.4)
+    if limit > safe:
+        label(axes, limit, waits[limit], "served in vain", "#D55E00", ha="right")
+    axes.set(xlabel="place in the queue", ylabel="answered after (s)")
