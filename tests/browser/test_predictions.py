@@ -83,7 +83,7 @@ def cards(page):
     tells_nothing(page)
     harness.run_all(page)
     tells_nothing(page)
-    found = page.locator(".jp-OutputArea div:has(> details)")
+    found = page.locator(".jp-OutputArea div:has(> details + details)")
     assert found.count() == len(CARDS)
     return [found.nth(n) for n in range(len(CARDS))]
 
@@ -159,7 +159,7 @@ def test_in_an_original_that_nobody_trusts_cards_read_and_results_are_folded(lab
             cell["outputs"][0]["data"]["text/html"] = card._repr_html_()
             below.add(next(i for i in range(n + 1, 999) if original["cells"][i].get("outputs")))
     page = opened(lab, browser, "original.ipynb", original)
-    found = page.locator(".jp-OutputArea div:has(> details)")
+    found = page.locator(".jp-OutputArea div:has(> details + details)")
     found.last.wait_for()
     for n, card in enumerate(CARDS):
         for i, option in enumerate(card.options):
