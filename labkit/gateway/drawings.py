@@ -129,12 +129,14 @@ def histogram(axes: Axes, values: npt.NDArray[np.float64], bounds: npt.NDArray[n
             axes.axvline(x, color=color, lw=1.5, ls=style)
             label(axes, x, counts.max() * (0.6 + 0.7 * q), f" p{q * 100:.0f} {name}", color, fontsize=8)
     log_axes(axes, x=True, y=False)
-    axes.set(ylim=(0, counts.max() * 1.5), xlabel="time to first token (s)", ylabel="requests per bucket")
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, counts.max() * 1.5), xlabel="time to first token (s)",
+             ylabel="requests per bucket")
 
 
 def queue(axes: Axes, waits: npt.NDArray[np.float64], patience: float, limit: int, safe: int) -> None:
     """When each place of a queue is answered, and which of them are served after they have left."""
     axes.plot(waits, color="#56B4E9")
+    label(axes, len(waits) - 1, waits[-1], "answered", "#56B4E9", ha="right")
     axes.axhline(patience, color="black", lw=1)
     label(axes, 0, patience, "patience", "black")
     late = np.maximum(waits[:limit + 1], patience)
