@@ -42,7 +42,7 @@ def test_the_right_answer_passes_in_every_form(exercise, answers):
         assert check(exercise, answer), check(exercise, answer)
 
 
-@pytest.mark.parametrize(("exercise", "answer", "said"), WRONG, ids=str)
+@pytest.mark.parametrize(("exercise", "answer", "said"), WRONG, ids=[f"{one.name}-{said}" for one, _, said in WRONG])
 def test_a_mistake_is_told_apart(exercise, answer, said):
     verdict = check(exercise, answer)
     assert not verdict and said in verdict.text, verdict
