@@ -12,6 +12,9 @@ from labkit.inference import engine
 from labkit.inference.engine import install, places
 from tests import lessons
 
+# s without a user; should a run be killed, its engines do not stay for ten minutes
+os.environ.setdefault("LABKIT_ENGINE_IDLE", "30")
+
 
 def pytest_configure(config):
     """A worker of pytest-xdist ends with who started it; left alone it would wait until its test is over."""

@@ -24,9 +24,9 @@ def prompt(*parts, length=14):
 
 
 def test_it_says_what_the_numpy_model_says(real):
-    chat = quality.post(f"http://127.0.0.1:{real.port}/tokenize",
-                         {"model": real.model, "messages": [{"role": "user", "content": QUESTION}]})["tokens"]
-    by_hand = Llama(places.models() / real.model).generate(chat, 8)
+    asked = quality.post(f"http://127.0.0.1:{real.port}/tokenize",
+                          {"model": real.model, "messages": [{"role": "user", "content": QUESTION}]})["tokens"]
+    by_hand = Llama(places.models() / real.model).generate(asked, 8)
     said = chat.ask(real.base_url, real.model, QUESTION, 16)
     assert said.text == "The capital of France is Paris."
     assert quality.detokenize(real.base_url, real.model, by_hand).startswith(said.text)
