@@ -15,6 +15,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from labkit.course import ink
+from labkit.course.figures import house_style
 
 TOUCH = 1.0         # points by which boxes of letters may run into each other
 MOST = 0.1          # share of a series' points that may lie outside its axes
@@ -33,6 +34,11 @@ def faults(figure: Figure, series: bool = True) -> list[str]:
     With `series`: every line, set of dots and bar has its data inside the axes, and where an axes has several
     colours, each colour has a text that names it.
     """
+    with house_style():         # an axis asked for its ticks chooses them anew, by the size of the letters
+        return _faults(figure, series)
+
+
+def _faults(figure: Figure, series: bool) -> list[str]:
     texts = {axes: list(_texts(axes)) for axes in figure.axes}
     own = [text for text in figure.texts if _shown(text)]           # a title of the whole figure is one of them
     everything = list(dict.fromkeys([*own, *(text for found in texts.values() for text in found)]))
@@ -65,11 +71,13 @@ def _shown(text: Text) -> bool:
 
 
 def _tick_texts(axis: Axis) -> list[Text]:
-    low, high = sorted(axis.get_view_interval())
-    edge = 1e-6 * (high - low)
+    scaled = axis.get_transform().transform
+    low, high = sorted(scaled(np.asarray(axis.get_view_interval(), dtype=float)))
     axis.get_ticklabels(which="both")               # lets the axis bring its ticks up to date
-    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-    return [tick.label1 for tick in ticks if low - edge <= tick.get_loc() <= high + edge and tick.label1.get_text()]
+    ticks = [tick for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()) if tick.label1.get_text()]
+    places = scaled(np.array([tick.get_loc() for tick in ticks], dtype=float))
+    edge = 1e-6 * (high - low)
+    return [tick.label1 for tick, place in zip(ticks, places, strict=True) if low - edge <= place <= high + edge]
 
 
 def _said(text: Text) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from labkit.course.diagrams import shade
 from labkit.course.figures import COLORS, end_label, from_zero, label, log_axes, room_for_ends
@@ -107,7 +108,11 @@ def against(axes: Axes, x: npt.ArrayLike, curves: Mapping[str, npt.ArrayLike], h
         end_label(axes, xs[-1], float(np.asarray(y)[-1]), name, palette[i % len(palette)], fontsize=8)
     axes.axvline(here, color="#777777", lw=0.8, ls=":")
     log_axes(axes, x=True)
-    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(xs[0], xs[-1] * 6))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    room = 0.04 + 0.017 * max(len(name) for name in curves)            # on the right, in widths of the data
+    every = np.log10(np.concatenate([np.asarray(y, float) for y in curves.values()]))
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(xs[0], xs[-1] * (xs[-1] / xs[0]) ** room),
+             ylim=(10 ** np.floor(every.min()), 10 ** np.ceil(every.max() + 0.01)))
 
 
 def breaker(axes: Axes, table: pd.DataFrame, title: str, down: tuple[float, float]) -> None:
@@ -127,7 +132,8 @@ def histogram(axes: Axes, values: npt.NDArray[np.float64], bounds: npt.NDArray[n
     for q, (said, true) in found.items():
         for x, style, name, color in ((true, "-", "true", "black"), (said, "--", "said", "#D55E00")):
             axes.axvline(x, color=color, lw=1.5, ls=style)
-            label(axes, x, counts.max() * (0.6 + 0.7 * q), f" p{q * 100:.0f} {name}", color, fontsize=8)
+            label(axes, x, counts.max() * (0.8 + 0.5 * q), f" p{q * 100:.0f} {name} ", color, fontsize=8,
+                  ha="right" if name == "true" else "left")
     log_axes(axes, x=True, y=False)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, counts.max() * 1.5), xlabel="time to first token (s)",
              ylabel="requests per bucket")

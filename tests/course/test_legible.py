@@ -135,6 +135,15 @@ def test_each_fault_is_seen_and_said(draw, said):
     assert [fault for fault in legible.faults(drawn(draw)) if fault.startswith(said)]
 
 
+def test_ticks_outside_the_limits_of_a_logarithmic_axis_are_not_drawn():
+    def long(axes):
+        axes.plot([100, 1e8], [1, 2], color=BLUE)
+        figures.log_axes(axes, x=True, y=False)
+        axes.set(xlim=(100, 1e8), xlabel="requests", ylabel="time (s)")
+
+    assert legible.faults(drawn(long)) == []
+
+
 @pytest.mark.parametrize("draw", [series_outside, dots_outside, bar_outside, nameless])
 def test_what_lies_outside_is_let_pass_where_it_may(draw):
     assert legible.faults(drawn(draw), series=False) == []
