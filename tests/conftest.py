@@ -83,6 +83,11 @@ def real(engines):
 
 @pytest.fixture(scope="session", params=[pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem))
                                          for path in lessons.LESSONS])
-def lesson(request):
-    """A notebook that has run. pytest runs all tests of one before it goes to the next, and on one worker."""
-    return lessons.run(request.param)
+def lesson(request, tmp_path_factory):
+    """A notebook that has run. pytest runs all tests of one before it goes to the next, and on one worker.
+
+    With a cache of its own: no other test, nor the user, may end its engine.
+    """
+    with cache_in(tmp_path_factory.mktemp("lesson")):
+        yield lessons.run(request.param)
+        engine.stop_all()

@@ -4,11 +4,12 @@ import pytest
 
 from labkit.course import diagrams, figures, labels
 from labkit.course.figures import COLORS
+from labkit.course.stage import Stage
 
 
 def test_an_axis_from_zero_follows_the_data_up_and_down():
     figure, axes = figures.canvas()
-    stage, tops = figures.Stage(figure), []
+    stage, tops = Stage(figure), []
     for top in (4.6, 900, 0.02):
         def draw(top=top):
             axes.plot([0, 1], [0, top])
