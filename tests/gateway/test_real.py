@@ -46,8 +46,8 @@ def test_a_hang_up_stops_the_real_engine_and_pays_for_what_came(real, shop):
     wait_until(lambda: real.metrics()["vllm:num_requests_running"] == 0)
     wait_until(lambda: shop.audit()[-1]["outcome"] == "cancelled")
     paid = shop.audit()[-1]
-    assert real.metrics().since(before).by("vllm:request_success_total", "finished_reason")["abort"] == 1
-    assert 5 <= paid["answer_tokens"] < 200                     # it would have gone on to the end
+    made = real.metrics().since(before)["vllm:generation_tokens_total"]
+    assert 5 <= paid["answer_tokens"] <= made < 200             # else it would have gone on to the end
     assert paid["microdollars"] == price(paid["prompt_tokens"], paid["answer_tokens"], 0.1, 0.4)
     assert shop.ledger().totals()["held"] == 0
     wait_until(lambda: "cancelled" in set(shop.traces("SELECT message FROM generation").message))
