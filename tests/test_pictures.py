@@ -7,8 +7,8 @@ from labkit.course.legible import faults
 from labkit.course.panel import Panel
 from tests import lessons
 
-# a number that is none; 41 speaks of values that became one
-NUMBERLESS = re.compile(r"(?<!float )\bnan\b")
+NUMBERLESS = re.compile(r"\bnan\b")
+ABOUT_NAN = {"41_write_here_read_there"}            # its data has them, and values that became one
 # what is known to fail: notebook and picture, with the reason. Strict: what passes again must be taken out.
 KNOWN: dict[tuple[str, str], str] = {}
 
@@ -49,7 +49,8 @@ def test_panels_work_and_are_legible_wherever_their_controls_go(lesson, monkeypa
     for number, panel in enumerate(lesson.panels, 1):
         found = {}
         for where, series in settings(panel):
-            assert panel.text and not NUMBERLESS.search(panel.text), where
+            assert panel.text, where
+            assert lesson.path.stem in ABOUT_NAN or not NUMBERLESS.search(panel.text), where
             assert 'role="alert"' not in panel._words.value, where
             found[where] = faults(panel.figure, series)
         judged(f"panel {number}", found, lesson.path.stem)
