@@ -77,6 +77,7 @@ def series(axes: Axes, table: pd.DataFrame, unit: str, shade_from: float | None 
     axes.set(xlabel="time (s)", ylabel=unit)
     room_for_ends(axes, float(table.index[0]), float(table.index[-1]), 0.28)
     from_zero(axes)
+    axes.set_ylim(0, max(0.1, axes.get_ylim()[1]))      # longer numbers at the axis would push its label off the canvas
     return "; ".join(f"{name} {table[name].iloc[-1]:.3g}" for name in table.columns)
 
 
