@@ -19,9 +19,9 @@ from labkit.metastability.simulate import simulate
 
 SEEDS = range(3)
 SERVED = 0.9            # a service that answers fewer of its requests than this is down
-REQUESTS = 2_000        # a run is long enough for so many ...
+REQUESTS = 1_500        # a run is long enough for so many ...
 PATIENCES = 40          # ... and for so many time-outs in a row ...
-ATTEMPTS = 150_000      # ... but not for more attempts than this
+ATTEMPTS = 40_000      # ... but not for more attempts than this
 
 
 @dataclass(frozen=True)
