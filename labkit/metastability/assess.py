@@ -118,9 +118,8 @@ def assess(service: Service, clients: Clients, load: float | Load) -> Assessment
 
 
 def _pushed(seen: Tried) -> list[Finding]:
-    if not seen.pushed:
-        return []
-    return [Finding("came back after a trigger", f"{seen.returns} of {seen.pushed}", f"simulated: {seen.trigger}")]
+    return [Finding(f"came back after a {name}", f"{back} of {runs}", f"simulated, {seen.length:.3g} s long")
+            for name, (back, runs) in seen.returns.items()]
 
 
 def _differ(by_formula: str, state: str) -> list[Finding]:

@@ -7,21 +7,22 @@ seconds of simulation take in.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from labkit.metastability import theory
-from labkit.metastability.model import Clients, Load, Service, Trigger
+from labkit.metastability.experiment import Experiment
+from labkit.metastability.model import Clients, Fifo, Load, Service, Trigger
 from labkit.metastability.run import OK, Run
 from labkit.metastability.simulate import simulate
 
-SEEDS = range(3)
 SERVED = 0.9            # a service that answers fewer of its requests than this is down
-REQUESTS = 1_500        # a run is long enough for so many ...
+REQUESTS = 5_000        # a run is long enough for so many ...
 PATIENCES = 40          # ... and for so many time-outs in a row ...
-ATTEMPTS = 40_000      # ... but not for more attempts than this
+ATTEMPTS = 40_000       # ... but not for more attempts than this
 
 
 @dataclass(frozen=True)
@@ -30,48 +31,65 @@ class Tried:
 
     undisturbed: share of the requests answered in time without any trigger, mean over the seeds, 0 to 1.
     serves: whether that is at least 0.9 to the end in most seeds.
-    returns: in how many of the pushed runs (two triggers, three seeds each) at least 0.9 are answered in the end, or
-    the backlog shrinks steadily; `pushed` is how many there were.
-    trigger: what they were pushed with, in words.
-    seconds: how long a run was, simulated s.
+    returns: for each trigger by name, in how many of its runs at least 0.9 are answered in the end, or the backlog
+    shrinks steadily; and how many runs there were.
+    length: of each trigger, s.
+    seconds: how long an undisturbed run was, simulated s.
     """
 
     undisturbed: float
     serves: bool
-    returns: int
-    pushed: int
-    trigger: str
+    returns: dict[str, tuple[int, int]]
+    length: float
     seconds: float
 
     @property
     def state(self) -> Literal["healthy", "vulnerable", "overloaded"]:
-        """What `assess` says: most runs decide."""
+        """What `assess` says: healthy is who comes back from every trigger in most of its runs."""
         if not self.serves:
             return "overloaded"
-        return "healthy" if 2 * self.returns > self.pushed else "vulnerable"
+        return "healthy" if all(2 * back > runs for back, runs in self.returns.values()) else "vulnerable"
 
 
 def tried(service: Service, clients: Clients, rate: float) -> Tried:
-    """Simulate `service` at `rate` (1/s) undisturbed, and after a spike and a pause that fail every attempt."""
+    """Simulate `service` at `rate` (1/s) undisturbed, and with triggers long enough to fail every attempt: a spike, a
+    pause and a slowdown. Two seeds each, and seven where these differ."""
     calm = _length(service, clients, rate)
-    quiet = [_end(simulate(service, clients, Load.constant(rate), calm, seed), calm) for seed in SEEDS]
-    serves = sum(share >= SERVED for share in quiet) * 2 > len(quiet)
-    peak, spike = _spike(service, clients, rate)
-    start = 2 * _patience(clients)
-    stop = start + spike
-    # as long as the fluid needs to work the backlog off, if it does, and as long again
-    backlog = theory.collapsed_amplification(clients) * peak * spike
+    # a first-in-first-out queue that nothing bounds grows for ever above mu, however long it takes to see that
+    swamped = rate > theory.saturated_throughput(service) and not service.refuses and isinstance(service.queue, Fifo)
+    quiet = _seeds(lambda seed: _end(simulate(service, clients, Load.constant(rate), calm, seed), calm), SERVED)
+    serves = not swamped and 2 * sum(share >= SERVED for share in quiet) > len(quiet)
+    returns, length = {}, _trigger_length(service, clients)
+    if serves:
+        start = 2 * min(_patience(clients), 3 * calm)
+        after = _recovery(service, clients, rate, length, calm)
+        peak = 3 * max(theory.saturated_throughput(service), rate)
+        for name, load, trigger in (
+                ("spike", Load.spike(rate, peak, start, length), None),
+                ("pause", Load.constant(rate), Trigger.pause(start, length)),
+                ("slowdown", Load.constant(rate), Trigger.slowdown(start, length, 20))):
+            def back(seed: int, load: Load = load, trigger: Trigger | None = trigger) -> float:
+                return float(_comes_back(Experiment(service, clients, load, start + length, trigger, seed), after))
+
+            found = _seeds(back, 0.5)
+            returns[name] = int(sum(found)), len(found)
+    return Tried(float(np.mean(quiet)), serves, returns, length, calm)
+
+
+def _seeds(outcome: Callable[[int], float], line: float) -> list[float]:
+    """Outcomes of two seeds, of seven if the two are on different sides of the line or one is close to it."""
+    found = [outcome(seed) for seed in range(2)]
+    if len({value >= line for value in found}) > 1 or min(abs(value - line) for value in found) < 0.05:
+        found += [outcome(seed) for seed in range(2, 7)]
+    return found
+
+
+def _recovery(service: Service, clients: Clients, rate: float, length: float, calm: float) -> float:
+    """Seconds to wait for a recovery: as long as the fluid needs to work the backlog off, if it does, and longer."""
+    backlog = theory.collapsed_amplification(clients) * 3 * max(theory.saturated_throughput(service), rate) * length
     drain = theory.recovery_time(service, clients, rate, backlog)
-    after = max(calm, min(3 * drain, 20 * calm) if drain < math.inf else 0.0)
-    after = max(min(after, ATTEMPTS / max(rate * _most_attempts(clients), 1e-9)), 12 * _patience(clients))
-    runs = []
-    for seed in SEEDS:
-        runs.append(simulate(service, clients, Load.spike(rate, peak, start, spike), stop + after, seed))
-        runs.append(simulate(service, clients, Load.constant(rate), stop + after, seed,
-                             Trigger.pause(start, spike)))
-    returns = sum(_end(run, after) >= SERVED or _shrinks(run, after) for run in runs) if serves else 0
-    return Tried(float(np.mean(quiet)), serves, returns, len(runs),
-                 f"a spike of {peak:.3g}/s and a pause, {spike:.3g} s each", calm)
+    wanted = max(calm, min(3 * drain, 20 * calm) if drain < math.inf else 0.0)
+    return max(min(wanted, ATTEMPTS / (rate * _most_attempts(clients))), 12 * min(_patience(clients), 3 * calm))
 
 
 def _most_attempts(clients: Clients) -> float:
@@ -85,21 +103,26 @@ def _patience(clients: Clients) -> float:
         cap = clients.backoff.cap or math.inf
         waits = sum(min(cap, clients.backoff.base * clients.backoff.factor ** k)
                     for k in range(int(min(clients.retries, 10))))
-    return clients.timeout * _most_attempts(clients) + waits
+    return _finite(clients.timeout) * _most_attempts(clients) + waits
 
 
 def _length(service: Service, clients: Clients, rate: float) -> float:
-    """Simulated seconds of an undisturbed run."""
-    scale = max(clients.timeout, theory.service_time_when_full(service))
-    wanted = max(REQUESTS / max(rate, 1e-9), PATIENCES * scale)
-    return max(min(wanted, ATTEMPTS / max(rate, 1e-9)), 12 * scale)
+    """Simulated seconds of an undisturbed run. Close to capacity a queue needs 1 / (1 - utilization)^2 requests to
+    find its length (relaxation time of the M/M/1 queue)."""
+    scale = max(_finite(clients.timeout), theory.service_time_when_full(service))
+    spare = 1 - rate / theory.saturated_throughput(service)
+    requests = max(REQUESTS, min(ATTEMPTS, 4 / spare**2)) if spare > 0 else REQUESTS
+    return max(min(max(requests / rate, PATIENCES * scale), ATTEMPTS / rate), 12 * scale)
 
 
-def _spike(service: Service, clients: Clients, rate: float) -> tuple[float, float]:
-    """Peak (1/s) and length (s) of a spike after which the queue alone is many time-outs long."""
+def _finite(timeout: float) -> float:
+    return timeout if timeout < math.inf else 0.0
+
+
+def _trigger_length(service: Service, clients: Clients) -> float:
+    """Seconds after which the queue alone is several time-outs long."""
     mu = theory.saturated_throughput(service)
-    peak = 3 * max(mu, rate)
-    return peak, max(3 * clients.timeout, 3 * theory.service_time_when_full(service), 30 / mu)
+    return max(3 * _finite(clients.timeout), 3 * theory.service_time_when_full(service), 30 / mu)
 
 
 def _end(run: Run, window: float) -> float:
@@ -112,12 +135,16 @@ def _end(run: Run, window: float) -> float:
     return float(answered[late].mean()) if late.any() else 1.0
 
 
-def _shrinks(run: Run, window: float) -> bool:
-    """Whether the backlog falls steadily over the last half of `window`: it comes back, only later."""
-    quarters = [_waiting(run, run.duration - window / 2 * share) for share in (1.0, 2 / 3, 1 / 3, 0.001)]
-    fall = quarters[0] - quarters[-1]
-    noise = 3 * math.sqrt(max(1.0, run.load.rate(run.duration) * _most_attempts(run.clients) * window / 2))
-    return all(a > b for a, b in zip(quarters, quarters[1:], strict=False)) and fall > noise
+def _comes_back(pushed: Experiment, after: float) -> bool:
+    """Whether most requests are answered `after` s beyond the end of an experiment, or four times as long beyond it if
+    the backlog is shrinking by then; one that still shrinks then comes back, too, only later."""
+    for wait in (after, 4 * after):
+        run = replace(pushed, duration=pushed.duration + wait).simulate()
+        if _end(run, after) >= SERVED:
+            return True
+        if _waiting(run, run.duration) > 0.9 * _waiting(run, run.duration - wait / 2):
+            return False
+    return True
 
 
 def _waiting(run: Run, now: float) -> int:
