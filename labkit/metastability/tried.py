@@ -7,17 +7,17 @@ seconds of simulation take in.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from labkit.metastability import theory
-from labkit.metastability.experiment import Experiment
 from labkit.metastability.model import Clients, Fifo, Load, Service, Trigger
 from labkit.metastability.run import OK, Run
-from labkit.metastability.simulate import simulate
+from labkit.metastability.simulate import simulate_tiers
+from labkit.metastability.tiers import Tier
 
 SERVED = 0.9            # a service that answers fewer of its requests than this is down
 REQUESTS = 5_000        # a run is long enough for so many ...
@@ -53,27 +53,49 @@ class Tried:
 
 def tried(service: Service, clients: Clients, rate: float) -> Tried:
     """Simulate `service` at `rate` (1/s) undisturbed, and with triggers long enough to fail every attempt: a spike, a
-    pause and a slowdown. Two seeds each, and seven where these differ."""
-    calm = _length(service, clients, rate)
-    # a first-in-first-out queue that nothing bounds grows for ever above mu, however long it takes to see that
-    swamped = rate > theory.saturated_throughput(service) and not service.refuses and isinstance(service.queue, Fifo)
-    quiet = _seeds(lambda seed: _end(simulate(service, clients, Load.constant(rate), calm, seed), calm), SERVED)
-    serves = not swamped and 2 * sum(share >= SERVED for share in quiet) > len(quiet)
-    returns, length = {}, _trigger_length(service, clients)
-    if serves:
-        start = 2 * min(_patience(clients), 3 * calm)
-        after = _recovery(service, clients, rate, length, calm)
-        peak = 3 * max(theory.saturated_throughput(service), rate)
-        for name, load, trigger in (
-                ("spike", Load.spike(rate, peak, start, length), None),
-                ("pause", Load.constant(rate), Trigger.pause(start, length)),
-                ("slowdown", Load.constant(rate), Trigger.slowdown(start, length, 20))):
-            def back(seed: int, load: Load = load, trigger: Trigger | None = trigger) -> float:
-                return float(_comes_back(Experiment(service, clients, load, start + length, trigger, seed), after))
+    pause and a slowdown; where there is a cache also its loss. Two seeds each, and seven where these differ."""
+    return tried_tiers([Tier(service, clients)], rate)
 
-            found = _seeds(back, 0.5)
+
+def tried_tiers(tiers: Sequence[Tier], rate: float) -> Tried:
+    """The same for tiers, judged by what users see; pause, slowdown and loss of the cache hit the last one."""
+    users, back = tiers[0].clients, tiers[-1]
+    narrow = min((tier.service for tier in tiers), key=theory.saturated_throughput)
+    calm = _length(narrow, users, rate)
+    swamped = len(tiers) == 1 and _plain(back) and rate > theory.saturated_throughput(narrow)
+    quiet = _seeds(lambda seed: _end(simulate_tiers(tiers, Load.constant(rate), calm, seed)[0], calm), SERVED)
+    serves = not swamped and 2 * sum(share >= SERVED for share in quiet) > len(quiet)
+    returns, length = {}, _trigger_length(narrow, users)
+    if serves:
+        start = 2 * min(_patience(users), 3 * calm)
+        after = _recovery(narrow, tiers, rate, length, calm)
+        for name, load, trigger in _pushes(narrow, back.clients, rate, start, length):
+            pushed = [*tiers[:-1], replace(back, trigger=trigger)]
+
+            def back_again(seed: int, load: Load = load, pushed: Sequence[Tier] = pushed) -> float:
+                return float(_comes_back(pushed, load, start + length, seed, after))
+
+            found = _seeds(back_again, 0.5)
             returns[name] = int(sum(found)), len(found)
     return Tried(float(np.mean(quiet)), serves, returns, length, calm)
+
+
+def _plain(tier: Tier) -> bool:
+    """Whether it has a queue that nothing bounds: above mu it grows for ever, however long that takes to see."""
+    service = tier.service
+    return isinstance(service.queue, Fifo) and not service.refuses and service.shards == 1 \
+        and not service.autoscaler and not tier.clients.cache
+
+
+def _pushes(service: Service, clients: Clients, rate: float, start: float,
+            length: float) -> Iterator[tuple[str, Load, Trigger | None]]:
+    """Name, load and trigger of each kind of push."""
+    usual = Load.constant(rate)
+    yield "spike", Load.spike(rate, 3 * max(theory.saturated_throughput(service), rate), start, length), None
+    yield "pause", usual, Trigger.pause(start, length)
+    yield "slowdown", usual, Trigger.slowdown(start, length, 20)
+    if clients.cache:
+        yield "loss of the cache", usual, Trigger.flush(start)
 
 
 def _seeds(outcome: Callable[[int], float], line: float) -> list[float]:
@@ -84,12 +106,15 @@ def _seeds(outcome: Callable[[int], float], line: float) -> list[float]:
     return found
 
 
-def _recovery(service: Service, clients: Clients, rate: float, length: float, calm: float) -> float:
+def _recovery(narrow: Service, tiers: Sequence[Tier], rate: float, length: float, calm: float) -> float:
     """Seconds to wait for a recovery: as long as the fluid needs to work the backlog off, if it does, and longer."""
-    backlog = theory.collapsed_amplification(clients) * 3 * max(theory.saturated_throughput(service), rate) * length
-    drain = theory.recovery_time(service, clients, rate, backlog)
+    amplification = math.prod(theory.collapsed_amplification(tier.clients) for tier in tiers)
+    mu = theory.saturated_throughput(narrow)
+    spare = mu - amplification * rate
+    drain = amplification * 3 * max(mu, rate) * length / spare if spare > 0 else math.inf
     wanted = max(calm, min(3 * drain, 20 * calm) if drain < math.inf else 0.0)
-    return max(min(wanted, ATTEMPTS / (rate * _most_attempts(clients))), 12 * min(_patience(clients), 3 * calm))
+    attempts = math.prod(_most_attempts(tier.clients) for tier in tiers)
+    return max(min(wanted, ATTEMPTS / (rate * attempts)), 12 * min(_patience(tiers[0].clients), 3 * calm))
 
 
 def _most_attempts(clients: Clients) -> float:
@@ -129,24 +154,28 @@ def _end(run: Run, window: float) -> float:
     """Share answered in time of the requests offered in the last half of `window` s whose patience has run out."""
     stop = run.duration - min(_patience(run.clients), window / 4)
     start = run.duration - window / 2
+    late = (run.offered >= start) & (run.offered < stop)
+    if not late.any():
+        return 1.0
+    if len(run.hits):                       # a hit is no attempt: count answers by their time
+        return min(1.0, run.goodput(start, stop) * (stop - start) / float(late.sum()))
     answered = np.zeros(len(run.offered), dtype=bool)
     answered[run.request[run.fate == OK]] = True
-    late = (run.offered >= start) & (run.offered < stop)
-    return float(answered[late].mean()) if late.any() else 1.0
+    return float(answered[late].mean())
 
 
-def _comes_back(pushed: Experiment, after: float) -> bool:
-    """Whether most requests are answered `after` s beyond the end of an experiment, or four times as long beyond it if
-    the backlog is shrinking by then; one that still shrinks then comes back, too, only later."""
+def _comes_back(tiers: Sequence[Tier], load: Load, stop: float, seed: int, after: float) -> bool:
+    """Whether most requests are answered `after` s beyond `stop`, or four times as long beyond it if the backlog is
+    shrinking by then; one that still shrinks then comes back, too, only later."""
     for wait in (after, 4 * after):
-        run = replace(pushed, duration=pushed.duration + wait).simulate()
-        if _end(run, after) >= SERVED:
+        runs = simulate_tiers(tiers, load, stop + wait, seed)
+        if _end(runs[0], after) >= SERVED:
             return True
-        if _waiting(run, run.duration) > 0.9 * _waiting(run, run.duration - wait / 2):
+        if _waiting(runs, stop + wait) > 0.9 * _waiting(runs, stop + wait / 2):
             return False
     return True
 
 
-def _waiting(run: Run, now: float) -> int:
-    """Attempts in the queue or in service at `now`, s."""
-    return int(np.count_nonzero((run.arrived <= now) & (run.ended > now)))
+def _waiting(runs: Sequence[Run], now: float) -> int:
+    """Attempts in the queues or in service at `now`, s."""
+    return sum(int(np.count_nonzero((run.arrived <= now) & (run.ended > now))) for run in runs)
