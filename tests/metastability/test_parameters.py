@@ -1,6 +1,7 @@
 """Every impossible parameter is refused with its name, its value and the allowed range."""
 
 import math
+import re
 import subprocess
 import sys
 
@@ -113,7 +114,8 @@ def test_the_assessment_of_the_sample(tmp_path):
     assert found.shed == pytest.approx(0.375)
     assert assess(Service(.5, .01, 50, Fifo(80)), OK_CLIENTS, OK_LOAD).state == "healthy"
     assert assess(OK_SERVICE, OK_CLIENTS, 60).state == "overloaded"
-    assert "the breaker  only in the simulation" in str(assess(OK_SERVICE, Clients(3, 3, breaker=Breaker(.5, 1, 5)), 20))
+    with_breaker = assess(OK_SERVICE, Clients(3, 3, breaker=Breaker(.5, 1, 5)), 20)
+    assert "the breaker  only in the simulation" in str(with_breaker)
 
 
 TIERS = """
@@ -148,7 +150,7 @@ def test_tiers_in_a_file(tmp_path, capsys):
     (_, back), load = read(file)
     assert back.propagate_deadline and back.clients.throttle.k == 2 and load.rate(0) == 10
     assert main([str(file)]) == 0
-    assert "tier 2: attempts per request, collapsed  16.00" in capsys.readouterr().out
+    assert re.search(r"tier 2: attempts per request, collapsed +16\.00", capsys.readouterr().out)
     file.write_text(TIERS.replace("retries = 3\nthrottle", "retires = 3\nthrottle"))
     with pytest.raises(ValueError, match="tier 2: clients.retires: unknown; must be one of"):
         read(file)
