@@ -80,7 +80,7 @@ class LateWindow(Window):
         held = super().part(start, stop)
         return np.concatenate([held, np.full(stop - start - len(held), math.inf)])
 
-class Line:
+class ThinLine:
     """A queue of attempts in 4 bytes each, where a deque of numbers takes 40."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ def tally(service: Service, clients: Clients, load: Load, duration: float, seed:
         raise ValueError("Clients.pool: tally() cannot count it; simulate() can")
     agenda = Agenda()
     users = Callers(agenda, [Tier(service, clients, trigger)], 0, load, duration, seed, None,
-                    column, cast("Any", Line))
+                    column, cast("Any", ThinLine))
     counter = _Counter(experiment, users)
     step = max(1.0, duration / 1000)
 
