@@ -22,8 +22,9 @@ from labkit.metastability.model import (
 )
 from labkit.metastability.run import Run
 from labkit.metastability.simulate import simulate, simulate_tiers
+from labkit.metastability.tally import tally
 from labkit.metastability.tiers import Tier
 
 __all__ = ["AdaptiveConcurrency", "AdaptiveThrottle", "Assessment", "Autoscaler", "Backoff", "Breaker", "Cache",
            "Clients", "CoDel", "Fifo", "Lifo", "Load", "Pool", "Priority", "RetryBudget", "Run", "Service", "Tier",
-           "Trigger", "assess", "assess_tiers", "loops", "simulate", "simulate_tiers", "theory"]
+           "Trigger", "assess", "assess_tiers", "loops", "simulate", "simulate_tiers", "tally", "theory"]

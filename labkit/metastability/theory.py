@@ -2,7 +2,8 @@
 
 The argument behind most of it is a fluid one. First in first out and nobody cancels: once every attempt times
 out, every request makes A attempts, and the backlog grows by A * load - mu per second, mu being what a full
-server completes. Symbols: b base latency (s), s slope (s), c workers, T time-out (s), R retries.
+server completes. Symbols: b base latency (s), s slope (s), c workers, T time-out (s) less the way there and back of a
+constant network delay, R retries. One shard, no errors, and no slowdown with the queue, except where that is the topic.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from labkit.metastability.model import Clients, Load, Service, steady_rate
 
 __all__ = ["Chain", "attempts_at_the_back", "backlog_growth", "closed_backoff_needed", "cold_cache_band",
            "collapsed_amplification", "ctmc", "erlang_c", "fluid", "healthy_limit", "load_to_drop", "mm1_patience",
-           "mm1k_loss", "queue_of_no_return", "reconnect_band", "recovery_time", "refusing_throughput",
+           "mm1k_loss", "patience", "queue_of_no_return", "reconnect_band", "recovery_time", "refusing_throughput",
            "safe_queue_limit", "saturated_throughput", "scaled_in_band", "service_time_when_full", "shortest_spike",
            "smallest_trigger", "tipping_load"]
 
@@ -36,12 +37,17 @@ def service_time_when_full(service: Service) -> float:
     return service.base_latency + service.slope * service.workers
 
 
+def patience(service: Service, clients: Clients) -> float:
+    """T: seconds that an attempt may spend at the service; the time-out less the network's delay there and back."""
+    return clients.timeout - 2 * service.network_delay
+
+
 def healthy_limit(service: Service, clients: Clients) -> float:
     """Largest load (1/s) that can be served in time: n / (b + s n) at n = min(c, (T - b) / s).
 
     Above it no healthy state exists; 0 if even a lone attempt takes longer than the time-out.
     """
-    spare = clients.timeout - service.base_latency
+    spare = patience(service, clients) - service.base_latency
     if spare < service.slope:
         return 0.0
     places = min(service.workers, spare / service.slope) if service.slope else service.workers
@@ -96,7 +102,7 @@ def safe_queue_limit(service: Service, clients: Clients) -> int:
     """
     if clients.timeout == math.inf:
         raise ValueError("Clients.timeout = inf: whoever waits for ever is served by a queue of any length")
-    slack = clients.timeout - service_time_when_full(service)
+    slack = patience(service, clients) - service_time_when_full(service)
     return max(0, math.floor(saturated_throughput(service) * slack + 1e-9))
 
 
@@ -207,7 +213,7 @@ def shortest_spike(service: Service, clients: Clients, peak: float) -> float:
     """Seconds of `peak` requests/s before the first time-out: mu (T - S) / (peak - mu); inf if peak <= mu."""
     ranges.number("peak", peak, 0)
     excess = peak - saturated_throughput(service)
-    slack = clients.timeout - service_time_when_full(service)
+    slack = patience(service, clients) - service_time_when_full(service)
     return max(0.0, saturated_throughput(service) * slack / excess) if excess > 0 else math.inf
 
 
