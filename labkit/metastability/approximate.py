@@ -1,7 +1,7 @@
 """Two models between the formula and the simulation: a deterministic fluid, and a Markov chain.
 
-Both leave something out, and the course shows where that bites: the fluid has no noise, the chain's clients
-forget how long they have been waiting.
+Both leave something out, and the course shows where that bites: the fluid has no noise, and the chain forgets how
+much work is in the queue: it knows how many attempts wait and draws anew, for every arrival, whether it will be late.
 """
 
 from __future__ import annotations
@@ -108,8 +108,13 @@ def ctmc(service: Service, clients: Clients, load: float | Load, full: int = 60,
     `full`: attempts in the system that count as collapsed. `orbit`: most clients that wait to retry. The chain
     is the retry orbit of Isaacs et al. (HotOS 2025) with two corrections: the rates out of a state add up to the
     load (as first published, retries are added to it even when R = 0), and the chance of a time-out is the exact
-    Erlang tail for the attempts ahead rather than Chebyshev's bound. Time-outs and retries are memoryless in it,
-    which is where it goes wrong. One worker, exponential service; anything else raises ValueError.
+    Erlang tail for the attempts ahead rather than Chebyshev's bound.
+
+    Far from saturation it is too optimistic, for two reasons (`single.time_to_collapse` puts them in one by one).
+    Each arrival's lateness is drawn anew from the number it finds, while in a queue one slow stretch of services
+    makes all who stand behind it late together. And clients send again with probability R / (R + 1) each time rather
+    than exactly R times. That its time-outs are memoryless makes next to no difference.
+    One worker, exponential service; anything else raises ValueError.
     """
     if service.workers != 1 or service.times != "exponential":
         raise ValueError("ctmc: the chain is for Service(workers=1, times='exponential')")
@@ -124,7 +129,7 @@ def ctmc(service: Service, clients: Clients, load: float | Load, full: int = 60,
 
 def _chain_rates(load: float, mu: float, clients: Clients, sizes: int, orbit: int) -> Floats:
     """Generator matrix over states k * sizes + n: n attempts in the system, k clients that will decide."""
-    late = _erlang_tail(sizes + 1, mu * clients.timeout)
+    late = erlang_tail(sizes + 1, mu * clients.timeout)
     decide = 1 / clients.timeout
     again = clients.retries / (clients.retries + 1)
     q = np.zeros((sizes * orbit, sizes * orbit))
@@ -143,7 +148,7 @@ def _chain_rates(load: float, mu: float, clients: Clients, sizes: int, orbit: in
     return q
 
 
-def _erlang_tail(count: int, x: float) -> Floats:
+def erlang_tail(count: int, x: float) -> Floats:
     """P(Erlang(j, 1) > x) for j = 0 ... count - 1: fewer than j Poisson(x) events."""
     terms = np.exp(-x + np.arange(count) * math.log(x) - np.array([math.lgamma(j + 1) for j in range(count)]))
     return np.concatenate([[0.0], np.cumsum(terms)[:count - 1]]).clip(0, 1)
