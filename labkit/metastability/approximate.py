@@ -122,8 +122,8 @@ def ctmc(service: Service, clients: Clients, load: float | Load, full: int = 60,
     ranges.whole("orbit", orbit, 2, 100)
     ranges.whole("Clients.retries", clients.retries, 0)
     rates = _chain_rates(steady_rate(load), 1 / (service.base_latency + service.slope), clients, full + 1, orbit)
-    to_collapse = _mean_time(rates, target=[k * (full + 1) + full for k in range(orbit)])
-    to_recover = _mean_time(rates, target=[0])
+    to_collapse = _mean_time(rates, [k * (full + 1) + full for k in range(orbit)], full + 1)
+    to_recover = _mean_time(rates, [0], full + 1)
     return Chain(float(to_collapse[0]), float(to_recover[-1]))
 
 
@@ -154,9 +154,22 @@ def erlang_tail(count: int, x: float) -> Floats:
     return np.concatenate([[0.0], np.cumsum(terms)[:count - 1]]).clip(0, 1)
 
 
-def _mean_time(rates: Floats, target: list[int]) -> Floats:
-    """Mean time to reach `target` from each state."""
-    keep = np.setdiff1d(np.arange(len(rates)), target)
+def _mean_time(rates: Floats, target: list[int], sizes: int) -> Floats:
+    """Mean time to reach `target` from each state.
+
+    Only neighbouring numbers k of waiting clients lead to one another, so the matrix is block tridiagonal and is
+    eliminated block by block.
+    """
+    matrix, right = rates.copy(), -np.ones(len(rates))
+    matrix[target], right[target] = 0.0, 0.0
+    matrix[target, target] = 1.0
+    levels = [slice(start, start + sizes) for start in range(0, len(rates), sizes)]
+    for below, here in zip(levels, levels[1:], strict=False):
+        factor = np.linalg.solve(matrix[below, below].T, matrix[here, below].T).T
+        matrix[here, here] -= factor @ matrix[below, here]
+        right[here] -= factor @ right[below]
     times = np.zeros(len(rates))
-    times[keep] = np.linalg.solve(rates[np.ix_(keep, keep)], -np.ones(len(keep)))
+    for here, above in zip(reversed(levels), [None, *reversed(levels)], strict=False):
+        known = matrix[here, above] @ times[above] if above else 0.0
+        times[here] = np.linalg.solve(matrix[here, here], right[here] - known)
     return times
