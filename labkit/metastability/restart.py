@@ -13,7 +13,9 @@ from labkit.metastability import theory
 from labkit.metastability.experiment import Experiment
 from labkit.metastability.model import Clients, Service
 from labkit.metastability.run import DROPPED, SHED, Run
-from labkit.metastability.telling import Process, World, open_system
+from labkit.metastability.telling import Customers, open_system
+from labkit.metastability.telling_server import Process
+from labkit.metastability.tiers import Tier
 
 
 def largest_load(service: Service, clients: Clients) -> float:
@@ -37,23 +39,26 @@ def restarted(experiment: Experiment, when: float, noticed: bool = False) -> Run
     """
     ranges.number("when", when, 0, experiment.duration)
     env = simpy.Environment()
-    world = World(env, experiment.service, experiment.clients, experiment.load, experiment.duration, experiment.seed,
-                  experiment.trigger)
+    tier = Tier(experiment.service, experiment.clients, experiment.trigger)
+    crowd = Customers(env, tier, 0, experiment.load, experiment.seed, None)
     for arrival in experiment.load.arrivals(experiment.duration, np.random.default_rng(experiment.seed)):
-        env.process(open_system(world, float(arrival)))
-    env.process(_lose_the_queue(world, when, noticed))
+        env.process(open_system(crowd, float(arrival)))
+    env.process(_lose_the_queue(crowd, when, noticed))
     env.run(until=experiment.duration)
-    column = {name: np.array([getattr(attempt, name) for attempt in world.attempts])
+    column = {name: np.array([getattr(attempt, name) for attempt in crowd.attempts])
               for name in ("sent", "request", "number", "arrived", "started", "ended", "fate")}
-    return Run(experiment, np.array(world.offered), **column)
+    return Run(experiment, np.array(crowd.offered), **column,
+               answers=np.array([attempt.answered for attempt in crowd.attempts]))
 
 
-def _lose_the_queue(world: World, when: float, noticed: bool) -> Process:
-    yield world.env.timeout(when)
-    lost = world.server.queue[:]
-    world.server.queue.clear()
-    for attempt in lost:
-        attempt.ended, attempt.fate = world.env.now, DROPPED
-        if noticed and not attempt.client_left:
-            attempt.fate = SHED
-            attempt.answer.succeed(False)
+def _lose_the_queue(crowd: Customers, when: float, noticed: bool) -> Process:
+    yield crowd.env.timeout(when)
+    for server in crowd.servers:
+        lost = server.queue[:]
+        server.queue.clear()
+        for attempt in lost:
+            attempt.ended = crowd.env.now
+            if noticed and not attempt.client_left:
+                server.reply(attempt, SHED)
+            else:
+                attempt.fate = DROPPED
