@@ -67,7 +67,7 @@ def _survives(pair: Any) -> str | None:
         return f"{stuck} of 5 seeds are still down 370 s after the spike, and for good: attempts outnumber completions"
     if stuck:
         return (f"{stuck} of 5 seeds are still down 370 s after the spike: {attempts:g} attempts a second are fewer "
-                "than the server completes, but so few fewer that the way back takes longer than the run")
+                "than the server completes, but by so little that the way back takes longer than the run")
     if attempts < EDGE:
         return f"it survives, but load x (1 + retries) = {attempts:g} is timid; go closer to the edge"
     return None
