@@ -93,7 +93,7 @@ def plan(service: Service, clients: Clients, load: float | Load, backlog: float,
     returning: share of those turned away who try again while the door opens, in [0, 1]. The ramp is made long enough
         for them to take no more than half of the spare capacity (`ramp_for`).
     Raises ValueError for what has no plan: a load at which even a healthy server does not stay up, clients that never
-    give up, a closed system, a breaker.
+    give up, a closed system, a breaker, a service whose speed depends on its backlog, several shards, a cache, a pool.
     """
     rate = _checked(service, clients, load)
     ranges.number("backlog", backlog, 0)
@@ -183,6 +183,11 @@ def _checked(service: Service, clients: Clients, load: float | Load) -> float:
         raise ValueError(f"Clients.population = {clients.population}: the plan is for an open system")
     if clients.breaker is not None:
         raise ValueError("Clients.breaker: there is no formula for a breaker; simulate the door")
+    beyond = {"Service.queue_slope": service.queue_slope, "Service.autoscaler": service.autoscaler,
+              "Service.shards": service.shards > 1, "Clients.cache": clients.cache, "Clients.pool": clients.pool}
+    for name, there in beyond.items():
+        if there:
+            raise ValueError(f"there is no formula for {name}; simulate the door")
     length = 60 + 10 * clients.timeout
     falls = sum(simulate(service, clients, Load.constant(rate), length, seed).goodput(length / 2, length) < 0.85 * rate
                 for seed in range(3))
