@@ -188,10 +188,10 @@ def _checked(service: Service, clients: Clients, load: float | Load) -> float:
     for name, there in beyond.items():
         if there:
             raise ValueError(f"there is no formula for {name}; simulate the door")
-    length = 60 + 10 * clients.timeout
-    falls = sum(simulate(service, clients, Load.constant(rate), length, seed).goodput(length / 2, length) < 0.85 * rate
+    length = max(60 + 10 * clients.timeout, min(300 + 20 * clients.timeout, 50_000 / max(rate, 1)))
+    falls = sum(simulate(service, clients, Load.constant(rate), length, seed).goodput(length - 30, length) < 0.6 * rate
                 for seed in range(3))
     if falls > 1:
         raise ValueError(f"load = {rate:g}: a healthy server does not stay up at it: {falls} of 3 simulated runs fall "
-                         "over with nothing happening, so they would again when the door is open")
+                         f"over within {length:.0f} s with nothing happening, so they would again with the door open")
     return rate
