@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -171,6 +172,13 @@ def _variance(came: list[float]) -> float:
     return sum((len(came) - k) ** 2 * many for k, many in enumerate(clients))
 
 
+@lru_cache(maxsize=64)
+def _falls(service: Service, clients: Clients, rate: float, length: float) -> int:
+    """How many of three undisturbed runs are down after `length` s. Remembered: a plan is asked for again and again."""
+    return sum(simulate(service, clients, Load.constant(rate), length, seed).goodput(length - 30, length) < 0.6 * rate
+               for seed in range(3))
+
+
 def _checked(service: Service, clients: Clients, load: float | Load) -> float:
     """The rate of a load for which there is a plan."""
     rate, limit = steady_rate(load), theory.healthy_limit(service, clients)
@@ -189,8 +197,7 @@ def _checked(service: Service, clients: Clients, load: float | Load) -> float:
         if there:
             raise ValueError(f"there is no formula for {name}; simulate the door")
     length = max(60 + 10 * clients.timeout, min(300 + 20 * clients.timeout, 50_000 / max(rate, 1)))
-    falls = sum(simulate(service, clients, Load.constant(rate), length, seed).goodput(length - 30, length) < 0.6 * rate
-                for seed in range(3))
+    falls = _falls(service, clients, rate, length)
     if falls > 1:
         raise ValueError(f"load = {rate:g}: a healthy server does not stay up at it: {falls} of 3 simulated runs fall "
                          f"over within {length:.0f} s with nothing happening, so they would again with the door open")
