@@ -33,7 +33,7 @@ def storm(axes: Axes, run: Run, hidden: bool = True) -> None:
     if hidden:
         tipping = theory.tipping_load(run.service, run.clients)
         axes.plot([0, run.duration], [tipping, tipping], color=COLORS["theory"], lw=1, ls=":")
-        label(axes, 0.5, tipping, "hidden capacity", COLORS["theory"], fontweight="normal", fontsize=8)
+        end_label(axes, run.duration, tipping, "hidden capacity", COLORS["theory"], fontweight="normal")
     axes.set(xlabel="time (s)", ylabel="per second")
     room_for_ends(axes, 0, run.duration)
     from_zero(axes)
