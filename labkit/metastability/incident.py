@@ -200,6 +200,6 @@ def _checked(service: Service, clients: Clients, load: float | Load) -> float:
     length = max(60 + 10 * clients.timeout, min(300 + 20 * clients.timeout, 50_000 / max(rate, 1)))
     falls = _falls(service, clients, rate, length)
     if falls > 1:
-        raise ValueError(f"load = {rate:g}: a healthy server does not stay up at it: {falls} of {TRIALS} simulated runs fall "
-                         f"over within {length:.0f} s with nothing happening, so they would again with the door open")
+        raise ValueError(f"load = {rate:g}: a healthy server does not stay up at it: {falls} of {TRIALS} simulated "
+                         f"runs fall over within {length:.0f} s with nothing happening, and would with the door open")
     return rate

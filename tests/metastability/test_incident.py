@@ -1,6 +1,7 @@
 """The way out: the plan heals what it says it heals, and each line of it is needed."""
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,24 @@ def test_the_lessons_service_heals_by_the_plan_of_one_seed(away, ramp):
 @pytest.mark.parametrize("case", OTHERS.values(), ids=OTHERS)
 def test_other_services_heal(case):
     assert heal(case) >= 19
+
+
+def any_service(rng):
+    """A service, clients, a load at which they are bistable, and what to do: drawn at random."""
+    places, mu = rng.choice([1, 2, 5, 10, 25, 50]), rng.uniform(10, 60)
+    each, share = places / mu, rng.choice([0, 0.3, 0.5])
+    service = Service(each * (1 - share), each * share / places, places, times=rng.choice(["constant", "exponential"]))
+    clients = Clients(max(3 * each, rng.choice([0.5, 1, 3])), rng.choice([1, 2, 3, 5]),
+                      rng.choice([None, Backoff(1, jitter="full")]), rng.choice([None, None, RetryBudget(0.5)]))
+    limit, tipping = theory.healthy_limit(service, clients), theory.tipping_load(service, clients)
+    load = rng.uniform(1.1 * tipping, max(1.15 * tipping, 0.7 * limit))
+    needed = 1 - limit / (theory.collapsed_amplification(clients) * load)
+    return service, clients, load, min(0.95, max(rng.choice([0.5, 0.7, 0.9]), needed + 0.1)), rng.choice([0, 60])
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_any_service_heals(number):
+    assert heal(any_service(random.Random(number)), 10) >= 9
 
 
 def test_the_time_the_backlog_alone_takes_is_not_enough():
