@@ -1,6 +1,6 @@
 """Metastable failures: a small trigger, a system that stays down after it is gone, and what brings it back."""
 
-from labkit.metastability import loops, theory
+from labkit.metastability import incident, loops, theory
 from labkit.metastability.assess import Assessment, assess, assess_tiers
 from labkit.metastability.model import (
     AdaptiveConcurrency,
@@ -27,4 +27,4 @@ from labkit.metastability.tiers import Tier
 
 __all__ = ["AdaptiveConcurrency", "AdaptiveThrottle", "Assessment", "Autoscaler", "Backoff", "Breaker", "Cache",
            "Clients", "CoDel", "Fifo", "Lifo", "Load", "Pool", "Priority", "RetryBudget", "Run", "Service", "Tier",
-           "Trigger", "assess", "assess_tiers", "loops", "simulate", "simulate_tiers", "tally", "theory"]
+           "Trigger", "assess", "assess_tiers", "incident", "loops", "simulate", "simulate_tiers", "tally", "theory"]

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,11 @@ def start(experiment: Experiment) -> Program:
     trigger = asdict(only) if only and only.kind != "flush" else None       # the cache is with the clients
     config = {"service": service, "trigger": trigger, "seed": experiment.seed}
     return Program([sys.executable, "-m", "labkit.metastability.live_server", json.dumps(config)])
+
+
+@dataclass(frozen=True, eq=False)
+class LiveRun(Run):
+    """A `Run` that happened: real requests to a real server. Its times are s since the clients began."""
 
 
 def _plain(experiment: Experiment) -> Trigger | None:
@@ -209,7 +214,7 @@ class LiveClients:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def run(self, log: list[list[Any]]) -> Run:
+    def run(self, log: list[list[Any]]) -> LiveRun:
         """Client's and server's records put together."""
         count = len(self.sent)
         answered, status = np.array(self.answer).reshape(count, 2).T
@@ -234,11 +239,11 @@ class LiveClients:
         columns = {"sent": np.array(self.sent), "request": np.array(self.request, dtype=int),
                    "number": np.array(self.number, dtype=int), "arrived": arrived, "started": started,
                    "ended": ended, "fate": fate}
-        return Run(e, np.array(self.offered), hits=np.array([hit for hit in self.hits if hit < e.duration]),
-                   **{name: column[inside] for name, column in columns.items()})
+        return LiveRun(e, np.array(self.offered), hits=np.array([hit for hit in self.hits if hit < e.duration]),
+                       **{name: column[inside] for name, column in columns.items()})
 
 
-async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
+async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, LiveRun]:
     """Run all experiments at the same time, each against its own server; the runs by name.
 
     Takes the longest `duration` plus about 2 s. In a notebook: `runs = await run_all(...)`. All servers listen
