@@ -155,6 +155,6 @@ def pacelc(axes: Sequence[Axes], settings: Sequence[Mapping[str, Any]], top: flo
             label(ax, x, y, row["name"], "#222222", near, fontsize=7.5, fontweight="normal")
         ax.set(xlim=(0, top), ylim=(-0.1, 1.18), xlabel=f"mean latency of a {kind}, no partition (ms)")
     axes[0].set_ylabel("availability in a partition (share of calls)")
-    for text, y, color in (("no violation found", 0.4, COLORS["goodput"]), ("in some histories", 0.32, COLORS["attempts"]),
-                           ("in most histories", 0.24, WRONG)):
+    for text, y, color in (("no violation found", 0.4, COLORS["goodput"]), ("in most histories", 0.24, WRONG),
+                           ("in some histories", 0.32, COLORS["attempts"])):
         label(axes[0], 0.98, y, text, color, axes[0].transAxes, ha="right")

@@ -171,7 +171,7 @@ SKEW = Exercise("22.3", close_to(
     _PHI(-6 / (4 * 2**0.5)), 0.02, "too small; by how much do two clocks differ, each of which is off?",
     "too large; in which direction must the clocks be off for your write to be lost, and by how much?", (
         (_PHI(-6 / 4), "two clocks are involved: their difference has a larger standard deviation than one clock"),
-        (2 * _PHI(-6 / (4 * 2**0.5)), "the later write is lost when its clock is behind: one tail of the normal, not two"),
+        (2 * _PHI(-6 / (4 * 2**0.5)), "your write is lost when its clock is behind: one tail of the normal, not two"),
         (2 * _PHI(-6 / 4), "that is both tails, of one clock; two clocks are involved, and one direction"),
         (1 - _PHI(-6 / (4 * 2**0.5)), "that is the probability that it is kept"),
         (100 * _PHI(-6 / (4 * 2**0.5)), "a probability is wanted, a number from 0 to 1, not per cent"))))

@@ -8,7 +8,6 @@ from typing import Any
 from labkit.consistency import real
 from labkit.consistency.real.recorded import pack
 
-
 ROUNDS = 24             # of each fault
 
 

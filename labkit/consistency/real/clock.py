@@ -75,7 +75,8 @@ def _symbol(image: bytes) -> int:
             length = struct.unpack_from("<Q", image, at + 32)[0]
             table = dict(struct.iter_unpack("<QQ", image[place:place + length - length % 16]))
     strings, symbols = table[STRINGS], table[SYMBOLS]
-    for name, _, _, _, value, _ in struct.iter_unpack("<IBBHQQ", image[symbols:symbols + (strings - symbols) // 24 * 24]):
+    rows = image[symbols:symbols + (strings - symbols) // 24 * 24]        # the names follow their table
+    for name, _, _, _, value, _ in struct.iter_unpack("<IBBHQQ", rows):
         if image.startswith(NAME, strings + name):
             return int(value)
     raise OSError("the vDSO has no clock_gettime")

@@ -70,7 +70,8 @@ class Postgres(RealSystem):
             prepare(it.home / "data")
             return [self.programs / "postgres", "-D", it.home / "data", "-p", it.port, "-c",
                     "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={it.home}", "-c",
-                    "shared_buffers=16MB", "-c", "wal_receiver_status_interval=1", "-c", "wal_retrieve_retry_interval=100ms"]
+                    "shared_buffers=16MB", "-c", "wal_receiver_status_interval=1", "-c",
+                    "wal_retrieve_retry_interval=100ms"]
 
         program = self.stack.enter_context(Program(command, ready=self._answers, user=self.user, end="INT"))
         self.ports.append(program.port)
@@ -131,8 +132,9 @@ class Postgres(RealSystem):
         return rows
 
     def big_commits(self, rows: int = 30_000, repeat: int = 15) -> list[dict[str, Any]]:
-        """For the levels that wait for the standby: commits of `rows` rows, which take time to replay, over a link without
-        delay: while an answer travels, the standby replays on. Median ms, and how many of `repeat` reads are stale."""
+        """For the levels that wait for the standby: commits of `rows` rows, which take time to replay, over a link
+        without delay: while an answer travels, the standby replays on. Median ms, and how many of `repeat` reads are
+        stale."""
         self.proxy.delay = 0.0
         try:
             return [self._commits(level, rows, repeat) for level in WAITING]
@@ -147,7 +149,8 @@ class Postgres(RealSystem):
         for level in WAITING:           # remote_apply last: its commit will hold the row
             self.value += 1
             answered = self._answers_in_time(level, f"update t set v = {self.value}")
-            rows.append({"level": level, "answered": answered, "seen at the standby": self.read_standby() == self.value})
+            seen = self.read_standby() == self.value
+            rows.append({"level": level, "answered": answered, "seen at the standby": seen})
         self._let_go()
         self.standby("select pg_wal_replay_resume();")
         self._caught_up()

@@ -88,7 +88,8 @@ class Redis(RealSystem):
         primary("CONFIG SET min-replicas-to-write 1")
         primary(f"CONFIG SET min-replicas-max-lag {lag}")
         self.proxy.delay = LONGEST
-        begin, acknowledged = time.monotonic(), []
+        acknowledged: list[int] = []
+        begin = time.monotonic()
         while (answer := primary(f"SET k{len(acknowledged)} x")) == "OK":
             acknowledged.append(len(acknowledged))
             if time.monotonic() > begin + limit:
@@ -97,7 +98,8 @@ class Redis(RealSystem):
         if "NOREPLICAS" not in answer:
             raise RuntimeError(f"Redis: {answer}")
         refused_after = time.monotonic() - begin
-        return {"acknowledged": len(acknowledged), "lost": self._fail_over(acknowledged), "refused_after": refused_after}
+        return {"acknowledged": len(acknowledged), "lost": self._fail_over(acknowledged),
+                "refused_after": refused_after}
 
     def _fail_over(self, acknowledged: list[int]) -> int:
         """Promote a replica, heal, let the others follow it: how many of these writes does it not have?"""

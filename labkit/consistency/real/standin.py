@@ -8,6 +8,7 @@ from typing import Any
 from labkit.consistency.history import Operation
 
 LOCAL = 0.5         # ms of a call that asks nobody
+BREATH = 0.1        # ms between two calls: calls that touch would count as concurrent
 
 
 @dataclass
@@ -38,7 +39,7 @@ class StandIn:
 
     def cas(self, expected: int, new: int) -> bool:
         """Set `new` if the value is `expected`; was it?"""
-        same = self.pair.at(self.pair.now + self.away) == expected
+        same = bool(self.pair.at(self.pair.now + self.away) == expected)
         end = self._commit(new) if same else self.pair.now + 2 * (self.pair.delay + self.away)
         self._record("cas", (expected, new), same, end)
         return same
@@ -51,7 +52,7 @@ class StandIn:
         else:
             value, end = self.pair.at(now + self.away), now + 2 * (self.pair.delay + self.away)
         self._record("read", (), value, end)
-        return value
+        return None if value is None else int(value)
 
     def _commit(self, value: int) -> float:
         done = self.pair.now + self.away + 2 * self.pair.delay
@@ -60,4 +61,4 @@ class StandIn:
 
     def _record(self, kind: str, args: tuple[int, ...], result: Any, end: float) -> None:
         self.pair.history.append(Operation(self.name, kind, args, result, self.pair.now, end))
-        self.pair.now = end
+        self.pair.now = end + BREATH
