@@ -98,14 +98,19 @@ def sides(axes: Sequence[Axes], run: StoreRun) -> None:
             if dots:
                 x, y = zip(*dots, strict=True)
                 ax.plot(x, y, "o", ms=2.8 if kind == "ok" else 3.5, color=color, mew=0, label=kind)
+        above = ax.get_xaxis_transform()
         if run.partition:
-            shade(ax, run.partition.start / 1000, min(run.partition.heal, run.duration) / 1000, "partition")
+            start, stop = run.partition.start / 1000, min(run.partition.heal, run.duration) / 1000
+            shade(ax, start, stop)
+            ax.text((start + stop) / 2, 0.985, "partition", ha="center", va="top", fontsize=8, color="#777777",
+                    transform=above)
         log_axes(ax)
-        ax.set(xlim=(0, run.duration / 1000), ylim=(0.3, 3000), xlabel="time (s)", ylabel="latency (ms)")
+        top = 30 * run.workload.timeout         # no call takes longer than the time-out: room for the names
+        ax.set(xlim=(0, run.duration / 1000), ylim=(0.3, top), xlabel="time (s)", ylabel="latency (ms)")
         ax.set_title(f"clients on the {side} side")
-    for text, height, color in (("answered", 0.98, COLORS["goodput"]), ("stale", 0.9, COLORS["attempts"]),
-                                ("failed", 0.82, WRONG)):
-        label(axes[0], 0.02, height, text, color, axes[0].transAxes, va="top")
+    for text, place, color in (("answered", 0.02, COLORS["goodput"]), ("stale", 0.22, COLORS["attempts"]),
+                               ("failed", 0.35, WRONG)):
+        axes[0].text(place, 0.86, text, color=color, transform=axes[0].transAxes, fontsize=8.5, fontweight="bold")
 
 
 def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
