@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.course.quiz import Exercise, close_to
+from labkit.course.quiz import Exercise, close_to, kind
 from labkit.inference import roofline, twin
 from labkit.inference.quantization import rounding
 from labkit.inference.twin.blocks import block_hashes
@@ -101,7 +101,7 @@ def _halves(prefix: Any) -> str | None:
         return float(1 - rows.e2e[1] / rows.e2e[0])
 
     if isinstance(prefix, bool | str) or not hasattr(prefix, "__float__"):
-        return f"a number of tokens is wanted; this is {type(prefix).__name__}"
+        return f"a number of tokens is wanted; this is {kind(prefix)}"
     if prefix % 32 or prefix <= 0:
         return "only full blocks of 32 tokens are found again"
     prefix = int(prefix)

@@ -3,19 +3,27 @@
 from labkit.metastability import theory
 from labkit.metastability.assess import Assessment, assess
 from labkit.metastability.model import (
+    AdaptiveConcurrency,
+    AdaptiveThrottle,
+    Autoscaler,
     Backoff,
     Breaker,
+    Cache,
     Clients,
     CoDel,
     Fifo,
     Lifo,
     Load,
+    Pool,
+    Priority,
     RetryBudget,
     Service,
     Trigger,
 )
 from labkit.metastability.run import Run
-from labkit.metastability.simulate import simulate
+from labkit.metastability.simulate import simulate, simulate_tiers
+from labkit.metastability.tiers import Tier
 
-__all__ = ["Assessment", "Backoff", "Breaker", "Clients", "CoDel", "Fifo", "Lifo", "Load", "RetryBudget", "Run",
-           "Service", "Trigger", "assess", "simulate", "theory"]
+__all__ = ["AdaptiveConcurrency", "AdaptiveThrottle", "Assessment", "Autoscaler", "Backoff", "Breaker", "Cache",
+           "Clients", "CoDel", "Fifo", "Lifo", "Load", "Pool", "Priority", "RetryBudget", "Run", "Service", "Tier",
+           "Trigger", "assess", "simulate", "simulate_tiers", "theory"]

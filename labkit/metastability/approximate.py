@@ -1,7 +1,7 @@
 """Two models between the formula and the simulation: a deterministic fluid, and a Markov chain.
 
-Both leave something out, and the course shows where that bites: the fluid has no noise, the chain's clients
-forget how long they have been waiting.
+Both leave something out, and the course shows where that bites: the fluid has no noise, and the chain forgets how
+much work is in the queue: it knows how many attempts wait and draws anew, for every arrival, whether it will be late.
 """
 
 from __future__ import annotations
@@ -108,8 +108,13 @@ def ctmc(service: Service, clients: Clients, load: float | Load, full: int = 60,
     `full`: attempts in the system that count as collapsed. `orbit`: most clients that wait to retry. The chain
     is the retry orbit of Isaacs et al. (HotOS 2025) with two corrections: the rates out of a state add up to the
     load (as first published, retries are added to it even when R = 0), and the chance of a time-out is the exact
-    Erlang tail for the attempts ahead rather than Chebyshev's bound. Time-outs and retries are memoryless in it,
-    which is where it goes wrong. One worker, exponential service; anything else raises ValueError.
+    Erlang tail for the attempts ahead rather than Chebyshev's bound.
+
+    Far from saturation it is too optimistic, for two reasons (`single.time_to_collapse` puts them in one by one).
+    Each arrival's lateness is drawn anew from the number it finds, while in a queue one slow stretch of services
+    makes all who stand behind it late together. And clients send again with probability R / (R + 1) each time rather
+    than exactly R times. That its time-outs are memoryless makes next to no difference.
+    One worker, exponential service; anything else raises ValueError.
     """
     if service.workers != 1 or service.times != "exponential":
         raise ValueError("ctmc: the chain is for Service(workers=1, times='exponential')")
@@ -117,14 +122,14 @@ def ctmc(service: Service, clients: Clients, load: float | Load, full: int = 60,
     ranges.whole("orbit", orbit, 2, 100)
     ranges.whole("Clients.retries", clients.retries, 0)
     rates = _chain_rates(steady_rate(load), 1 / (service.base_latency + service.slope), clients, full + 1, orbit)
-    to_collapse = _mean_time(rates, target=[k * (full + 1) + full for k in range(orbit)])
-    to_recover = _mean_time(rates, target=[0])
+    to_collapse = _mean_time(rates, [k * (full + 1) + full for k in range(orbit)], full + 1)
+    to_recover = _mean_time(rates, [0], full + 1)
     return Chain(float(to_collapse[0]), float(to_recover[-1]))
 
 
 def _chain_rates(load: float, mu: float, clients: Clients, sizes: int, orbit: int) -> Floats:
     """Generator matrix over states k * sizes + n: n attempts in the system, k clients that will decide."""
-    late = _erlang_tail(sizes + 1, mu * clients.timeout)
+    late = erlang_tail(sizes + 1, mu * clients.timeout)
     decide = 1 / clients.timeout
     again = clients.retries / (clients.retries + 1)
     q = np.zeros((sizes * orbit, sizes * orbit))
@@ -143,15 +148,28 @@ def _chain_rates(load: float, mu: float, clients: Clients, sizes: int, orbit: in
     return q
 
 
-def _erlang_tail(count: int, x: float) -> Floats:
+def erlang_tail(count: int, x: float) -> Floats:
     """P(Erlang(j, 1) > x) for j = 0 ... count - 1: fewer than j Poisson(x) events."""
     terms = np.exp(-x + np.arange(count) * math.log(x) - np.array([math.lgamma(j + 1) for j in range(count)]))
     return np.concatenate([[0.0], np.cumsum(terms)[:count - 1]]).clip(0, 1)
 
 
-def _mean_time(rates: Floats, target: list[int]) -> Floats:
-    """Mean time to reach `target` from each state."""
-    keep = np.setdiff1d(np.arange(len(rates)), target)
+def _mean_time(rates: Floats, target: list[int], sizes: int) -> Floats:
+    """Mean time to reach `target` from each state.
+
+    Only neighbouring numbers k of waiting clients lead to one another, so the matrix is block tridiagonal and is
+    eliminated block by block.
+    """
+    matrix, right = rates.copy(), -np.ones(len(rates))
+    matrix[target], right[target] = 0.0, 0.0
+    matrix[target, target] = 1.0
+    levels = [slice(start, start + sizes) for start in range(0, len(rates), sizes)]
+    for below, here in zip(levels, levels[1:], strict=False):
+        factor = np.linalg.solve(matrix[below, below].T, matrix[here, below].T).T
+        matrix[here, here] -= factor @ matrix[below, here]
+        right[here] -= factor @ right[below]
     times = np.zeros(len(rates))
-    times[keep] = np.linalg.solve(rates[np.ix_(keep, keep)], -np.ones(len(keep)))
+    for here, above in zip(reversed(levels), [None, *reversed(levels)], strict=False):
+        known = matrix[here, above] @ times[above] if above else 0.0
+        times[here] = np.linalg.solve(matrix[here, here], right[here] - known)
     return times

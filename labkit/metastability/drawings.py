@@ -164,14 +164,17 @@ def recovery_times(axes: Axes, names: Sequence[str], seconds: Sequence[Sequence[
     axes.set_xlabel("time from the end of the trigger to recovery (s)")
 
 
-def side_by_side(axes: Axes, real: Run, simulated: Run, title: str, top: float) -> None:
-    """Goodput of a real run and of its simulation, second by second."""
-    for run, meaning in ((simulated, "simulated"), (real, "real")):
-        axes.plot(run.per_second.index + 0.5, run.per_second["goodput"], color=COLORS[meaning],
-                  lw=2.4 if meaning == "simulated" else 1.4)
-    shade(axes, *real.disturbance)
+def side_by_side(axes: Axes, real: Sequence[Run], simulated: Sequence[Run], title: str, top: float) -> None:
+    """Goodput of real runs second by second, over the band that their simulations span."""
+    each = np.array([run.per_second["goodput"] for run in simulated])
+    time = simulated[0].per_second.index.to_numpy() + 0.5
+    axes.fill_between(time, each.min(axis=0), each.max(axis=0), color=COLORS["simulated"], alpha=0.35, lw=0)
+    axes.plot(time, each.mean(axis=0), color=COLORS["simulated"], lw=2.0, alpha=0.6)
+    for run in real:
+        axes.plot(run.per_second.index + 0.5, run.per_second["goodput"], color=COLORS["real"], lw=0.9)
+    shade(axes, *real[0].disturbance)
     axes.set_title(title, fontsize=9)
-    axes.set(xlim=(0, real.duration), ylim=(0, top))
+    axes.set(xlim=(0, real[0].duration), ylim=(0, top))
 
 
 def wasted_share(run: Run, start: float, stop: float) -> float:

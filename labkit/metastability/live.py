@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy as np
 from labkit.loopback import Program, allow_open_files
 from labkit.metastability.experiment import Experiment
 from labkit.metastability.live_server import OPEN_FILES
+from labkit.metastability.model import Clients, Priority, Service, Trigger
 from labkit.metastability.policies import BreakerState, BudgetState, delay
 from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
 
@@ -35,9 +36,28 @@ def start(experiment: Experiment) -> Program:
     """
     service = asdict(experiment.service)
     service["queue"]["kind"] = type(experiment.service.queue).__name__
-    trigger = asdict(experiment.trigger) if experiment.trigger else None
+    only = _plain(experiment)
+    trigger = asdict(only) if only else None
     config = {"service": service, "trigger": trigger, "seed": experiment.seed}
     return Program([sys.executable, "-m", "labkit.metastability.live_server", json.dumps(config)])
+
+
+@dataclass(frozen=True, eq=False)
+class LiveRun(Run):
+    """A `Run` that happened: real requests to a real server. Its times are s since the clients began."""
+
+
+def _plain(experiment: Experiment) -> Trigger | None:
+    """The one trigger of an experiment that can be run for real. ValueError for what only a simulation can do."""
+    service, clients, triggers = experiment.service, experiment.clients, experiment.triggers
+    plain = Service(service.base_latency, service.slope, service.workers, service.queue, service.drop, service.times)
+    callers = Clients(clients.timeout, clients.retries, clients.backoff, clients.budget, clients.breaker,
+                      clients.population)
+    if service != plain or clients != callers or len(triggers) > 1 or isinstance(service.queue, Priority) \
+            or any(each.kind in ("errors", "flush") for each in triggers):
+        raise ValueError("the live experiment knows Fifo, Lifo and CoDel queues, retries with backoff, budget and "
+                         "breaker, and one slowdown, outage or pause; simulate the rest")
+    return triggers[0] if triggers else None
 
 
 class HttpCall(asyncio.Protocol):
@@ -100,7 +120,7 @@ class LiveClients:
         self.jitter = random.Random(2 * experiment.seed)
         self.bucket = BudgetState(self.clients.budget) if self.clients.budget else None
         self.breaker = BreakerState(self.clients.breaker) if self.clients.breaker else None
-        trigger = experiment.trigger
+        trigger = _plain(experiment)
         self.outage = trigger if trigger and trigger.kind == "outage" else None
         self.offered: list[float] = []
         self.sent: list[float] = []
@@ -181,7 +201,7 @@ class LiveClients:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def run(self, log: list[list[Any]]) -> Run:
+    def run(self, log: list[list[Any]]) -> LiveRun:
         """Client's and server's records put together."""
         count = len(self.sent)
         answered, status = np.array(self.answer).reshape(count, 2).T
@@ -206,11 +226,11 @@ class LiveClients:
         columns = {"sent": np.array(self.sent), "request": np.array(self.request, dtype=int),
                    "number": np.array(self.number, dtype=int), "arrived": arrived, "started": started,
                    "ended": ended, "fate": fate}
-        return Run(e, np.array(self.offered),
-                   **{name: column[inside] for name, column in columns.items()})
+        return LiveRun(e, np.array(self.offered),
+                       **{name: column[inside] for name, column in columns.items()})
 
 
-async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, Run]:
+async def run_all(experiments: Mapping[str, Experiment]) -> dict[str, LiveRun]:
     """Run all experiments at the same time, each against its own server; the runs by name.
 
     Takes the longest `duration` plus about 2 s. In a notebook: `runs = await run_all(...)`. All servers listen
