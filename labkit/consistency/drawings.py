@@ -108,8 +108,8 @@ def sides(axes: Sequence[Axes], run: StoreRun) -> None:
         top = 30 * run.workload.timeout         # no call takes longer than the time-out: room for the names
         ax.set(xlim=(0, run.duration / 1000), ylim=(0.3, top), xlabel="time (s)", ylabel="latency (ms)")
         ax.set_title(f"clients on the {side} side")
-    for text, place, color in (("answered", 0.02, COLORS["goodput"]), ("stale", 0.22, COLORS["attempts"]),
-                               ("failed", 0.35, WRONG)):
+    for text, place, color in (("answered", 0.02, COLORS["goodput"]), ("stale", 0.24, COLORS["attempts"]),
+                               ("failed", 0.38, WRONG)):
         axes[0].text(place, 0.86, text, color=color, transform=axes[0].transAxes, fontsize=8.5, fontweight="bold")
 
 
@@ -129,8 +129,8 @@ def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
     left.axhline(0.001, color="black", lw=0.8)
     low, high = got.t_interval()
     if high:
-        left.plot([low, high], [0.001, 0.001], color=COLORS["attempts"], lw=5, solid_capstyle="butt")
-        label(left, high, 0.001, "95 % interval", COLORS["attempts"], ha="right", va="top")
+        left.plot([low, high], [6e-5, 6e-5], "|-", color=COLORS["attempts"], ms=8)
+        label(left, low, 6e-5, "95 % interval of that wait", COLORS["attempts"])
     label(left, 0.02 * span, 0.001, "99.9 % are fresh", "black", va="top")
     log_axes(left)
     left.set(xlim=(0, span), ylim=(3e-5, 1.5), xlabel="wait after the commit (ms)", ylabel="share of stale reads")
@@ -152,11 +152,11 @@ def pacelc(axes: Sequence[Axes], settings: Sequence[Mapping[str, Any]], top: flo
     """
     for ax, kind in zip(axes, ("read", "write"), strict=True):
         near = beside(ax, 6, 3)
-        for row in settings:
+        for row in sorted(settings, key=lambda row: float(row["violations"])):      # where two meet, both are seen
             bad = float(row["violations"])
             color = COLORS["goodput"] if bad == 0 else WRONG if bad > 0.5 else COLORS["attempts"]
             x, y = row[kind], row[f"{kind} available"]
-            ax.plot(x, y, "o", color=color, ms=7)
+            ax.plot(x, y, "o", color=color, ms=9 if bad == 0 else 5)
             label(ax, x, y, row["name"], "#222222", near, fontsize=7.5, fontweight="normal")
         ax.set(xlim=(0, top), ylim=(-0.1, 1.18), xlabel=f"mean latency of a {kind}, no partition (ms)")
     axes[0].set_ylabel("availability in a partition (share of calls)")

@@ -1,4 +1,4 @@
-"""Is my service vulnerable? The formulas of `theory` turned into one page of answers."""
+"""Is my service vulnerable? A short simulation decides; the formulas of `theory` say why, and by how much."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from labkit.metastability.model import (
     Service,
     steady_rate,
 )
+from labkit.metastability.tried import Tried, tried
 
 QUEUES: dict[str, type] = {"fifo": Fifo, "lifo": Lifo, "codel": CoDel}
 
@@ -38,11 +39,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Assessment:
-    """`state` is "healthy" (no collapse can last), "vulnerable" (bistable now) or "overloaded" (no healthy state).
+    """`state` is "healthy" (comes back by itself), "vulnerable" (serves, and stays down after a trigger) or
+    "overloaded" (does not serve 90 % of its requests even undisturbed), as a short simulation found it (`tried`).
 
-    hidden_capacity: the load (1/s) up to which a collapse cannot sustain itself. safe_queue: longest safe queue
-    bound. retry_budget: largest safe ratio of retries to requests (inf: any). shed: fraction of the traffic to
-    turn away to get out of a collapse. protected_by: what rules a lasting collapse out ("" if nothing does).
+    hidden_capacity: the load (1/s) up to which, by formula, a collapse cannot sustain itself.
+    safe_queue: longest safe queue bound, attempts.
+    retry_budget: largest safe ratio of retries to requests (inf: any).
+    shed: fraction of the traffic to turn away to get out of a collapse, 0 to 1.
+    protected_by: what rules a lasting collapse out by formula ("" if nothing does).
+    fault: what is wrong with the numbers themselves, such as a time-out below the latency ("" if nothing is).
+    tried: what the simulation saw.
     """
 
     state: str
@@ -51,6 +57,8 @@ class Assessment:
     retry_budget: float
     shed: float
     protected_by: str
+    fault: str
+    tried: Tried
     findings: tuple[Finding, ...]
 
     @property
@@ -61,22 +69,26 @@ class Assessment:
         width = max(len(f.what) for f in self.findings)
         span = max(len(f.value) for f in self.findings)
         lines = [f"{f.what:<{width}}  {f.value:>{span}}  {f.formula}".rstrip() for f in self.findings]
-        return "\n".join([f"{self.state.upper()}: {_EXPLAIN[self.state]}", *lines])
+        fault = [f"LOOK AT THIS FIRST: {self.fault}"] if self.fault else []
+        return "\n".join([*fault, f"{self.state.upper()}: {_EXPLAIN[self.state]}", *lines])
 
 
 _EXPLAIN = {
-    "healthy": "whatever the trigger, this service comes back by itself once it is over",
-    "vulnerable": "fine today, but a large enough trigger brings it down for good",
+    "healthy": "it came back by itself from what it was pushed with",
+    "vulnerable": "fine undisturbed, but a large enough trigger brings it down for good",
     "overloaded": "not even an undisturbed server can answer this load in time",
 }
 
 
 def assess(service: Service, clients: Clients, load: float | Load) -> Assessment:
-    """Judge a service by formula alone, at the undisturbed rate of `load`.
+    """Judge a service at the undisturbed rate of `load`: by formula, and by short simulations with fixed seeds.
 
-    Valid for the model of this package; a breaker and CoDel have no formula here and are reported as such.
+    The simulation decides (`Assessment.state`), because formulas leave out the randomness of queues and of service
+    times, breakers and CoDel; where the formula says otherwise, a line says so. Takes about a second.
+    Raises ValueError if the rate is 0: nobody asks.
     """
     rate = steady_rate(load)
+    ranges.number("load", rate, 0, above=True)
     mu = theory.saturated_throughput(service)
     limit = theory.healthy_limit(service, clients)
     tipping = theory.tipping_load(service, clients)
@@ -84,11 +96,14 @@ def assess(service: Service, clients: Clients, load: float | Load) -> Assessment
     safe_queue = theory.safe_queue_limit(service, clients)
     protection = _protection(service, clients, safe_queue)
     hidden = limit if protection else tipping
-    budget = max(0.0, limit / rate - 1) if rate else math.inf
-    shed = 0.0 if protection else theory.load_to_drop(service, clients, rate)
-    state = "overloaded" if rate > limit else "vulnerable" if rate > hidden else "healthy"
+    budget = max(0.0, limit / rate - 1)
+    seen = tried(service, clients, rate)
+    shed = 0.0 if protection or not limit else theory.load_to_drop(service, clients, rate)
+    by_formula = "overloaded" if rate > limit else "vulnerable" if rate > hidden else "healthy"
     findings = (
         Finding("load", f"{rate:.1f}/s", ""),
+        Finding("answered in time, undisturbed", f"{seen.undisturbed:.1%}", f"simulated, {seen.seconds:.3g} s"),
+        *_pushed(seen), *_differ(by_formula, seen.state),
         Finding("saturated throughput mu", f"{mu:.1f}/s", "c / (b + s c)"),
         Finding("healthy limit", f"{limit:.1f}/s", "n / (b + s n), n = min(c, (T - b) / s)"),
         Finding("attempts per request, collapsed", f"{amplification:.2f}", "A = 1 + R, or 1 + budget"),
@@ -98,7 +113,32 @@ def assess(service: Service, clients: Clients, load: float | Load) -> Assessment
         Finding("retry budget it can carry", _ratio(budget), "below healthy limit / load - 1"),
         Finding("traffic to shed once collapsed", f"{shed:.0%}", "1 - mu / (A load)"),
         *_closed(service, clients), *_unknown(service, clients))
-    return Assessment(state, hidden, safe_queue, budget, shed, protection, findings)
+    fault = _fault(service, clients)
+    return Assessment(seen.state, hidden, safe_queue, budget, shed, protection, fault, seen, findings)
+
+
+def _pushed(seen: Tried) -> list[Finding]:
+    if not seen.pushed:
+        return []
+    return [Finding("came back after a trigger", f"{seen.returns} of {seen.pushed}", f"simulated: {seen.trigger}")]
+
+
+def _differ(by_formula: str, state: str) -> list[Finding]:
+    if by_formula == state:
+        return []
+    return [Finding("by formula alone", by_formula, "a fluid without randomness; the simulation decides")]
+
+
+def _fault(service: Service, clients: Clients) -> str:
+    """What is wrong with the numbers before any load is."""
+    alone, found = service.base_latency + service.slope, []
+    if clients.timeout < alone:
+        found.append(f"the time-out of {clients.timeout:g} s is shorter than the {alone:g} s an attempt takes alone: "
+                     "no load is low enough, and shedding cannot help; raise the time-out or make the service faster")
+    for name, value, usual in (("base_latency", service.base_latency, 10), ("timeout", clients.timeout, 60)):
+        if usual <= value < math.inf:
+            found.append(f"{name} = {value:g} s is unusually long; if milliseconds were meant, write {value / 1000:g}")
+    return "; ".join(found)
 
 
 def _ratio(budget: float) -> str:
