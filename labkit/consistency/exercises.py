@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
@@ -35,6 +36,15 @@ def _items(value: Any) -> list[Any]:
     if isinstance(value, str | bytes | dict) or not hasattr(value, "__len__") or not hasattr(value, "__iter__"):
         return []
     return list(value)
+
+
+def _takes(value: Any, count: int) -> bool:
+    """Whether it is a function that can be called with so many arguments."""
+    try:
+        inspect.signature(value).bind(*range(count))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 # ------------------------------------------------------------------------------------------------ 20
@@ -231,7 +241,7 @@ def _guarded(protocol: Callable[[Replies], Any]) -> Callable[[Replies], WriteBac
 
 
 def _frugal(protocol: Any) -> str | None:
-    if not callable(protocol):
+    if not _takes(protocol, 1):
         return "a function of the replies is wanted, like write_back_always above"
     guarded = _guarded(protocol)
     try:
@@ -290,12 +300,12 @@ def _clients_at_work(attack: Callable[[Any, Any], Any]) -> Sequence[Operation]:
 
 
 def _convicted(attack: Any) -> str | None:
-    if not callable(attack):
+    if not _takes(attack, 2):
         return "a function of two clients is wanted, one at the leader and one at a follower"
     try:
         history = _clients_at_work(attack)
     except Exception as error:
-        return f"your function could not be run with two clients: {error}"
+        return f"your function stopped, and said: {error}"
     if not history:
         return "your function called neither of its clients"
     verdict = linearizable(history)
