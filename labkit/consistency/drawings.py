@@ -130,7 +130,7 @@ def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
     low, high = got.t_interval()
     if high:
         left.plot([low, high], [6e-5, 6e-5], "|-", color=COLORS["attempts"], ms=8)
-        label(left, low, 6e-5, "95 % interval of that wait", COLORS["attempts"])
+        label(left, low - 0.03 * span, 6e-5, "95 % interval", COLORS["attempts"], ha="right", va="center")
     label(left, 0.02 * span, 0.001, "99.9 % are fresh", "black", va="top")
     log_axes(left)
     left.set(xlim=(0, span), ylim=(3e-5, 1.5), xlabel="wait after the commit (ms)", ylabel="share of stale reads")
