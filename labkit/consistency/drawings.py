@@ -98,14 +98,19 @@ def sides(axes: Sequence[Axes], run: StoreRun) -> None:
             if dots:
                 x, y = zip(*dots, strict=True)
                 ax.plot(x, y, "o", ms=2.8 if kind == "ok" else 3.5, color=color, mew=0, label=kind)
+        above = ax.get_xaxis_transform()
         if run.partition:
-            shade(ax, run.partition.start / 1000, min(run.partition.heal, run.duration) / 1000, "partition")
+            start, stop = run.partition.start / 1000, min(run.partition.heal, run.duration) / 1000
+            shade(ax, start, stop)
+            ax.text((start + stop) / 2, 0.985, "partition", ha="center", va="top", fontsize=8, color="#777777",
+                    transform=above)
         log_axes(ax)
-        ax.set(xlim=(0, run.duration / 1000), ylim=(0.3, 3000), xlabel="time (s)", ylabel="latency (ms)")
+        top = 30 * run.workload.timeout         # no call takes longer than the time-out: room for the names
+        ax.set(xlim=(0, run.duration / 1000), ylim=(0.3, top), xlabel="time (s)", ylabel="latency (ms)")
         ax.set_title(f"clients on the {side} side")
-    for text, height, color in (("answered", 0.98, COLORS["goodput"]), ("stale", 0.9, COLORS["attempts"]),
-                                ("failed", 0.82, WRONG)):
-        label(axes[0], 0.02, height, text, color, axes[0].transAxes, va="top")
+    for text, place, color in (("answered", 0.02, COLORS["goodput"]), ("stale", 0.24, COLORS["attempts"]),
+                               ("failed", 0.38, WRONG)):
+        axes[0].text(place, 0.86, text, color=color, transform=axes[0].transAxes, fontsize=8.5, fontweight="bold")
 
 
 def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
@@ -122,6 +127,10 @@ def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
     label(left, 0.3 * span, 0.4, "stale reads" if stale.any() else "no stale read, however short the wait",
           COLORS["simulated"], ha="left" if stale.any() else "center")
     left.axhline(0.001, color="black", lw=0.8)
+    low, high = got.t_interval()
+    if high:
+        left.plot([low, high], [6e-5, 6e-5], "|-", color=COLORS["attempts"], ms=8)
+        label(left, low - 0.03 * span, 6e-5, "95 % interval", COLORS["attempts"], ha="right", va="center")
     label(left, 0.02 * span, 0.001, "99.9 % are fresh", "black", va="top")
     log_axes(left)
     left.set(xlim=(0, span), ylim=(3e-5, 1.5), xlabel="wait after the commit (ms)", ylabel="share of stale reads")
@@ -135,20 +144,22 @@ def staleness(axes: Sequence[Axes], got: Staleness, span: float) -> None:
     right.set_xticks([2, 10, 100, 1000], ["50 %", "90 %", "99 %", "99.9 %"])
 
 
-def pacelc(axes: Axes, settings: Sequence[Mapping[str, Any]]) -> None:
-    """One dot a setting: latency without a partition, availability during one, and how often it is linearizable.
+def pacelc(axes: Sequence[Axes], settings: Sequence[Mapping[str, Any]], top: float) -> None:
+    """One dot a setting, reads left and writes right: latency without a partition against availability during one.
 
-    Each has name, latency (ms), availability (0 to 1) and violations (share of histories that are not linearizable).
+    settings: each has name, violations (share of histories that are not linearizable), and for both kinds of call
+    `read` and `write` (ms) and `read available` and `write available` (0 to 1). top: ms shown.
     """
-    near = beside(axes, 6, 3)
-    for row in settings:
-        bad = float(row["violations"])
-        color = COLORS["goodput"] if bad == 0 else WRONG if bad > 0.5 else COLORS["attempts"]
-        axes.plot(row["latency"], row["availability"], "o", color=color, ms=8)
-        label(axes, row["latency"], row["availability"], row["name"], "#222222", near, fontsize=8,
-              fontweight="normal")
-    axes.set(xlabel="mean read latency, no partition (ms)", ylabel="availability in a partition (share of calls)")
-    axes.set_ylim(-0.06, 1.12)
-    for text, y, color in (("always linearizable", 0.16, COLORS["goodput"]), ("sometimes not", 0.1, COLORS["attempts"]),
-                           ("mostly not", 0.04, WRONG)):
-        label(axes, 0.98, y, text, color, axes.transAxes, ha="right")
+    for ax, kind in zip(axes, ("read", "write"), strict=True):
+        near = beside(ax, 6, 3)
+        for row in sorted(settings, key=lambda row: float(row["violations"])):      # where two meet, both are seen
+            bad = float(row["violations"])
+            color = COLORS["goodput"] if bad == 0 else WRONG if bad > 0.5 else COLORS["attempts"]
+            x, y = row[kind], row[f"{kind} available"]
+            ax.plot(x, y, "o", color=color, ms=9 if bad == 0 else 5)
+            label(ax, x, y, row["name"], "#222222", near, fontsize=7.5, fontweight="normal")
+        ax.set(xlim=(0, top), ylim=(-0.1, 1.18), xlabel=f"mean latency of a {kind}, no partition (ms)")
+    axes[0].set_ylabel("availability in a partition (share of calls)")
+    for text, y, color in (("no violation found", 0.4, COLORS["goodput"]), ("in most histories", 0.24, WRONG),
+                           ("in some histories", 0.32, COLORS["attempts"])):
+        label(axes[0], 0.98, y, text, color, axes[0].transAxes, ha="right")

@@ -1,4 +1,4 @@
-"""Proof by exhaustion: every order in which the messages of a few calls can arrive.
+"""A small scope, exhausted: every order in which the messages of a few calls can arrive.
 
 One write (or two) and two reads, B after A, on n replicas. A reply, once given, waits until its reader uses it, and a
 reader may use any r of those given so far: exact, since a message may take arbitrarily long. Replicas are alike, so
@@ -52,14 +52,17 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Proof:
-    """No order violates linearizability. states: how many were visited; seconds: how long it took."""
+class NoViolation:
+    """No order violates linearizability, in this scope: these calls, this many replicas, clocks that are right.
+
+    states: how many were visited; seconds: how long it took. Of more calls, keys or wrong clocks it says nothing.
+    """
 
     states: int
     seconds: float
 
     def __repr__(self) -> str:
-        return f"no violation in any of {self.states:,} states"
+        return f"no violation in this scope: {self.states:,} states"
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Counterexample:
 
 
 def explore(protocol: str | AfterRead, n: int, r: int, w: int, writers: int = 1,
-            writers_ask: bool | None = None) -> Proof | Counterexample:
+            writers_ask: bool | None = None) -> NoViolation | Counterexample:
     """Search every delivery order for a history that is not linearizable; a counterexample has the fewest steps.
 
     protocol: "plain", "blocking", "abd", "abd_fast", or a function of your own like those in `protocols`. n: 1 to 5
@@ -106,7 +109,7 @@ class _Explorer:
         self.writers = writers
         self.names = [f"w{i}" for i in range(1, writers + 1)] + ["A", "B"]
 
-    def run(self) -> Proof | Counterexample:
+    def run(self) -> NoViolation | Counterexample:
         begin = time.perf_counter()
         size = len(self.names)
         start: State = (((0, ((NONE, NONE),) * size),) * self.n, ((IDLE, 0, 0, 0),) * size)
@@ -124,7 +127,7 @@ class _Explorer:
                         return self.counterexample(came_from, new, time.perf_counter() - begin)
                     following.append(new)
             level = following
-        return Proof(len(came_from), time.perf_counter() - begin)
+        return NoViolation(len(came_from), time.perf_counter() - begin)
 
     def counterexample(self, came_from: dict[State, State | None], end: State, seconds: float) -> Counterexample:
         """Walk the path again with the replicas' names kept."""

@@ -1,6 +1,6 @@
 """What a reader does with the replies it got: the one function in which the protocols of this part differ.
 
-The simulator and the exhaustive explorer both run these very functions; a learner's own can be proved the same way.
+The simulator and the exhaustive explorer both run these very functions, and a learner's own just as well.
 """
 
 from __future__ import annotations

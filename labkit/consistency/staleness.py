@@ -98,9 +98,10 @@ class Staleness:
         return np.asarray(np.sqrt(p * (1 - p) / len(self.needed)))
 
     def summary(self) -> str:
+        low, high = self.t_interval()
+        wait = f"{self.t_visibility():.4g} ms (95 %: {low:.4g} to {high:.4g})" if high else "0 ms"
         return (f"N={self.n} R={self.r} W={self.w}: 99.9 % of reads within {self.read_latency():.2f} ms, of writes "
-                f"{self.write_latency():.2f} ms; fresh at once {float(self.p_fresh(0)):.1%}, 99.9 % fresh after "
-                f"{self.t_visibility():.2f} ms")
+                f"{self.write_latency():.2f} ms; fresh at once {float(self.p_fresh(0)):.1%}, 99.9 % fresh after {wait}")
 
 
 def pbs(n: int, r: int, w: int, model: str | Wars = "LNKD-DISK", trials: int = 1_000_000, seed: int = 1) -> Staleness:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from labkit.course.quiz import Exercise, close_to
 from labkit.interactions import coherence
-from labkit.interactions.study import wilson
+from labkit.shares import wilson
 
 
 # ------------------------------------------------------------------------------------------------ 40

@@ -7,12 +7,11 @@ counts are those of the authors' artifact (github.com/xlab-uiuc/csi-ae, commit 3
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
 
-from labkit import ranges
+from labkit.shares import wilson as wilson
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,6 @@ COUNTS = (
     Count("connector, of all fixes", 68, 115, "fix"), Count("a workaround, not a fix", 46, 115, "fix"),
     Count("incidents with such a failure", 11, 55, "cloud incidents"),
 )
-
-
-def wilson(count: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval for a share (1927); 95 % for z = 1.96. ValueError unless 0 <= count <= of and of >= 1.
-
-    >>> tuple(round(x, 3) for x in wilson(11, 55))
-    (0.116, 0.324)
-    """
-    ranges.whole("wilson: of", of, 1)
-    ranges.whole("wilson: count", count, 0, of)
-    share, weight = count / of, z * z / of
-    middle, half = share + weight / 2, z * math.sqrt(share * (1 - share) / of + weight / (4 * of))
-    return (middle - half) / (1 + weight), (middle + half) / (1 + weight)
 
 
 def table() -> pd.DataFrame:

@@ -1,10 +1,10 @@
-"""What the explorer proves, what it refutes, and that a weakened protocol does not slip through."""
+"""What the explorer finds, what it does not find, and that a weakened protocol does not slip through."""
 
 from dataclasses import replace
 
 import pytest
 
-from labkit.consistency import Counterexample, Network, Proof, Store, Workload, explore, linearizable, simulate
+from labkit.consistency import Counterexample, Network, NoViolation, Store, Workload, explore, linearizable, simulate
 from labkit.consistency.protocols import PROTOCOLS, WriteBack, abd
 
 
@@ -17,7 +17,7 @@ from labkit.consistency.protocols import PROTOCOLS, WriteBack, abd
 def test_one_write_and_two_reads(protocol, n, r, w, steps):
     found = explore(protocol, n, r, w)
     if steps is None:
-        assert isinstance(found, Proof)
+        assert isinstance(found, NoViolation)
     else:
         assert isinstance(found, Counterexample)
         assert len(found.steps) == steps
@@ -28,7 +28,7 @@ def test_one_write_and_two_reads(protocol, n, r, w, steps):
 
 @pytest.mark.parametrize("protocol, holds", [("plain", False), ("blocking", True), ("abd", True), ("abd_fast", True)])
 def test_two_concurrent_writers(protocol, holds):
-    assert isinstance(explore(protocol, 3, 2, 2, writers=2), Proof if holds else Counterexample)
+    assert isinstance(explore(protocol, 3, 2, 2, writers=2), NoViolation if holds else Counterexample)
 
 
 def weakened(acks):
@@ -51,12 +51,12 @@ def test_a_function_is_as_good_as_a_name():
         assert by_name.states == by_function.states
 
 
-def test_what_is_proved_never_happens_in_the_simulator_and_what_is_refuted_does():
+def test_what_the_explorer_does_not_find_the_simulator_does_not_either_and_what_it_finds_it_does():
     for store, name in ((Store(3, 2, 2), "plain"), (Store(3, 2, 2, "blocking"), "blocking"),
                         (Store(3, 2, 2, protocol="abd"), "abd"), (Store(3, 1, 3), "plain"), (Store(3, 3, 1), "plain")):
         runs = [simulate(store, Network.exponential(1, 5), Workload(operations=200), 1e9, seed) for seed in range(30)]
-        proved = isinstance(explore(name, store.n, store.r, store.w), Proof)
-        assert proved == all(run.verdict.ok for run in runs)
+        none = isinstance(explore(name, store.n, store.r, store.w), NoViolation)
+        assert none == all(run.verdict.ok for run in runs)
 
 
 def test_bad_input():

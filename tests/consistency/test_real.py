@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from labkit.consistency import history, linearizable, real
-from labkit.consistency.real import etcd_cluster, postgres_standby, redis_replicas
+from labkit.consistency.real import clock, etcd_cluster, nemesis, postgres_standby, redis_replicas
+from labkit.consistency.real.standin import Pair, StandIn
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 etcd = pytest.mark.skipif(etcd_cluster.binary() is None, reason="no etcd: apt-get install etcd-server")
@@ -89,7 +90,7 @@ def test_postgres_levels():
         levels = {row["level"]: row for row in pair.levels()}
     for name in ("off", "local"):
         assert levels[name]["ms"] < 40                      # it waits for no round trip
-        assert levels[name]["stale"] > 0.5
+        assert levels[name]["stale"] > levels[name]["of"] / 2
         assert levels[name]["answers when cut"]
     for name in ("remote_write", "on", "remote_apply"):
         assert 40 <= levels[name]["ms"] < 80 + levels["off"]["ms"]
@@ -97,12 +98,102 @@ def test_postgres_levels():
     assert levels["remote_apply"]["stale"] == 0
 
 
+@postgres
+def test_only_remote_apply_waits_until_the_standby_shows_it_and_then_the_standby_is_first():
+    with real.postgres(link_delay=20) as pair:
+        stale = {row["level"]: row["stale"] for row in pair.big_commits(rows=100_000, repeat=6)}
+        assert stale["remote_write"] > 0
+        assert stale["on"] > 0
+        assert stale["remote_apply"] == 0
+        assert pair.paused_replay() == [{"level": level, "answered": answered, "seen at the standby": False}
+                                        for level, answered in (("remote_write", True), ("on", True),
+                                                                ("remote_apply", False))]
+        seen = pair.both_places()
+    assert not history.stale_reads(seen)
+    assert linearizable(seen).blocking.process == "at the primary"
+
+
 @redis
-def test_redis_loses_what_it_acknowledged():
+def test_redis_loses_what_it_acknowledged_and_a_bound_makes_that_less():
     with real.redis(link_delay=20) as trio:
-        rows = {row["call"]: row["ms"] for row in trio.latencies()}
-        assert rows["SET"] < 40 <= rows["SET, WAIT 2"]
-        assert trio.split_brain(100) == 100
+        rows = {row["call"]: row for row in trio.latencies()}
+        assert rows["SET"]["ms"] < 40 <= rows["SET, WAIT 2"]["ms"]
+        assert rows["SET, WAIT 2"]["stale"] == 0
+        assert trio.split_brain(100) == {"acknowledged": 100, "lost": 100}
+    with real.redis() as trio:
+        bounded = trio.bounded_split_brain(lag=1)
+    assert bounded["lost"] == bounded["acknowledged"] > 0           # until it is refused, it is acknowledged and lost
+    assert bounded["refused_after"] > 0.5
+
+
+# ------------------------------------------------------------------------------------------------ the nemesis
+@etcd
+@pytest.mark.parametrize("fault", ["none", "kill", "pause", "clock"])
+def test_no_round_convicts_a_linearizable_read(cluster, fault):
+    if fault not in cluster.faults:
+        pytest.skip("clocks of single processes can be moved on Linux x86-64 only")
+    rows = cluster.rounds(fault, count=2)
+    assert {(row["role"], row["reads"]) for row in rows} == {
+        (role, reads) for role in ("leader", "follower") for reads in ("linearizable", "serializable")}
+    for row in rows:
+        assert row["operations"] > 20
+        assert row["reads"] == "serializable" or row["sound"] is True
+        assert row["failed"] or fault not in ("kill", "pause") or row["role"] == "follower"
+
+
+@etcd
+def test_a_killed_node_comes_back_with_its_data_and_a_paused_one_goes_on(cluster):
+    client, node = cluster.client(cluster.leader, key="kept"), cluster.followers[0]
+    client.write(7)
+    cluster.kill(node)
+    assert becomes(lambda: not answers(cluster, node))
+    client.write(8)
+    cluster.restart(node)
+    cluster.wait_for_leader(30)
+    assert cluster.client(node, key="kept").read() == 8
+    cluster.pause(node)
+    assert not answers(cluster, node)
+    cluster.resume(node)
+    cluster.wait_for_leader(30)
+    assert answers(cluster, node)
+
+
+def answers(cluster, node):
+    try:
+        cluster.client(node, patience=0.3).call("maintenance/status", {})
+    except real.Unavailable:
+        return False
+    return True
+
+
+@etcd
+def test_the_clock_of_one_node_can_be_moved_and_set_right(cluster):
+    if not clock.movable():
+        pytest.skip("clocks of single processes can be moved on Linux x86-64 only")
+    for seconds in (1000, -5000, 0):
+        cluster.jump(1, seconds)
+        assert cluster.clock(1) == pytest.approx(seconds, abs=1)
+        assert cluster.clock(0) == pytest.approx(0, abs=1)
+
+
+def test_a_clock_that_cannot_be_moved_says_so(monkeypatch):
+    monkeypatch.setattr(clock, "movable", lambda: False)
+    with pytest.raises(OSError, match="^clocks of single processes can be moved on Linux x86-64 only$"):
+        clock.move(1, 10)
+    with pytest.raises(ValueError, match="^seconds = nan"):
+        clock.move(1, float("nan"))
+
+
+@pytest.mark.parametrize("attack, guilty", [
+    (lambda leader, follower: (leader.write(1), follower.read("serializable")), True),
+    (lambda leader, follower: (leader.write(1), follower.read()), False),
+    (lambda leader, follower: (leader.write(1), leader.cas(1, 2), leader.cas(1, 3), leader.read("serializable")),
+     False),
+    (lambda leader, follower: (follower.write(1), follower.cas(1, 2), follower.read("serializable")), False)])
+def test_the_stand_in_is_as_stale_as_etcd_and_no_more(attack, guilty):
+    pair = Pair()
+    attack(StandIn(pair, "leader", False), StandIn(pair, "follower", True))
+    assert linearizable(pair.history).ok is not guilty
 
 
 # ------------------------------------------------------------------------------------------------ leaving no trace
@@ -180,11 +271,19 @@ def test_without_the_systems_the_recordings_answer(monkeypatch):
         assert linearizable(calls).ok is False
         assert "old leader" in str(seen[3])
         assert sum(o.ok for o in cluster.kill_nodes()) == 4
+        for fault in nemesis.FAULTS:
+            rounds = cluster.rounds(fault, count=1)
+            assert len(rounds) >= 40
+            assert all(row["sound"] for row in rounds if row["reads"] == "linearizable")
         with pytest.raises(AttributeError, match="^cut: this is a recording of etcd; for the real thing: apt-get"):
             cluster.cut(1)
     with real.postgres() as pair, real.redis() as trio:
         assert [row["answers when cut"] for row in pair.levels()] == [True, True, False, False, False]
-        assert trio.split_brain() == 200
+        assert [row["stale"] for row in pair.big_commits()][2] == 0
+        assert [row["answered"] for row in pair.paused_replay()] == [True, True, False]
+        assert linearizable(pair.both_places()).ok is False
+        assert trio.split_brain() == {"acknowledged": 200, "lost": 200}
+        assert trio.bounded_split_brain()["refused_after"] > 0.5
         assert len(trio.latencies()) == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email.utils
 import http.client
 import itertools
 import json
@@ -50,6 +51,7 @@ class Client:
         self.process = notebook.new_process()
         self.key = base64.b64encode(key.encode()).decode()
         self.line: http.client.HTTPConnection | None = None
+        self.ahead = 0.0                                # s: the date of the last answer against our clock
 
     def write(self, value: int) -> int:
         """Returns `value`. Raises Unavailable if there is no answer in time; the write may still happen."""
@@ -85,14 +87,16 @@ class Client:
             answer = self.line.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self._hang_up()
+            self.close()
             raise Unavailable(f"node {self.node}: {type(error).__name__}") from error
+        if date := answer.getheader("Date"):
+            self.ahead = email.utils.parsedate_to_datetime(date).timestamp() - int(time.time())
         if answer.status != 200:
-            self._hang_up()
+            self.close()
             raise Unavailable(f"node {self.node}: {text[:120].decode(errors='replace')}")
         return dict(json.loads(text))
 
-    def _hang_up(self) -> None:
+    def close(self) -> None:
         if self.line:
             self.line.close()
             self.line = None

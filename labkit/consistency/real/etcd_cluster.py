@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
+import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import threading
@@ -19,12 +21,16 @@ from typing import Any
 
 from labkit import ranges
 from labkit.consistency.history import Operation
+from labkit.consistency.real import clock, nemesis
 from labkit.consistency.real.etcd_client import PATIENCE, Client, Notebook, Unavailable
 from labkit.consistency.real.programs import RealSystem
 from labkit.loopback import Program, Proxy, free_port
 
 HEARTBEAT, ELECTION = 50, 500       # ms
 READS = ("linearizable", "serializable")
+# Runs a node and writes down its number; starts it again after `kill -9`, unless a file says that it is to stay down.
+KEEPER = ('while :; do "$@" & echo $! >pid.new; mv pid.new pid; wait $!; code=$?; [ $code -eq 137 ] || exit $code; '
+          'while [ -e down ]; do sleep 0.02; done; done')
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Etcd(RealSystem):
         """Node `i`: its peers reach it through the proxy, its clients do not."""
         client = f"http://127.0.0.1:{program.port}"
         cluster = ",".join(f"n{i}=http://127.0.0.1:{port}" for i, port in enumerate(self.proxy.ports))
-        return [self.program, "--name", f"n{i}", "--data-dir", program.home / "data",
+        return ["sh", "-c", KEEPER, "keeper", self.program, "--name", f"n{i}", "--data-dir", program.home / "data",
                 "--listen-peer-urls", f"http://127.0.0.1:{self.proxy.targets[i]}",
                 "--initial-advertise-peer-urls", f"http://127.0.0.1:{self.proxy.ports[i]}",
                 "--listen-client-urls", client, "--advertise-client-urls", client,
@@ -136,9 +142,46 @@ class Etcd(RealSystem):
         self.proxy.heal()
 
     def kill(self, node: int) -> None:
-        """kill -9."""
+        """kill -9. The node stays down until `restart`."""
         ranges.whole("node", node, 0, self.nodes - 1)
-        self.programs[node].kill()
+        (self.programs[node].home / "down").touch()
+        self._signal(node, signal.SIGKILL)
+
+    def restart(self, node: int) -> None:
+        """Start a killed node again, on what its disk has. Does not wait for it: `wait_for_leader` does."""
+        ranges.whole("node", node, 0, self.nodes - 1)
+        (self.programs[node].home / "down").unlink(missing_ok=True)
+
+    def pause(self, node: int) -> None:
+        """SIGSTOP: the node stands still, as in a long garbage collection or a moved virtual machine."""
+        ranges.whole("node", node, 0, self.nodes - 1)
+        self._signal(node, signal.SIGSTOP)
+
+    def resume(self, node: int) -> None:
+        """SIGCONT: a paused node goes on, and does not know how long it was away."""
+        ranges.whole("node", node, 0, self.nodes - 1)
+        self._signal(node, signal.SIGCONT)
+
+    def jump(self, node: int, seconds: float) -> None:
+        """Set the wall clock of this node alone `seconds` ahead of the machine's (behind, if negative; 0: right).
+
+        Raises OSError where that cannot be done: elsewhere than on Linux x86-64.
+        """
+        ranges.whole("node", node, 0, self.nodes - 1)
+        clock.move(self._number(node), seconds)
+
+    def clock(self, node: int) -> float:
+        """How far this node's wall clock is ahead of the machine's, s, to the second: from the dates of its answers."""
+        client = self.client(node)
+        client.call("maintenance/status", {})
+        return client.ahead
+
+    def _number(self, node: int) -> int:
+        return int((self.programs[node].home / "pid").read_text())
+
+    def _signal(self, node: int, what: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._number(node), what)
 
     def client(self, node: int, key: str = "x", patience: float = PATIENCE) -> Client:
         """A client of one node that records into `history`; `patience` in s."""
@@ -184,6 +227,15 @@ class Etcd(RealSystem):
         for thread in threads:
             thread.join()
         return self.history[begin:]
+
+    def rounds(self, fault: str = "kill", count: int = 10, seed: int = 1) -> list[dict[str, Any]]:
+        """Clients at every node through `count` rounds of one fault, each judged: see `nemesis.rounds`."""
+        return nemesis.rounds(self, fault, count, seed)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The faults that `rounds` can do on this machine."""
+        return nemesis.FAULTS if clock.movable() else nemesis.FAULTS[:-1]
 
     def isolate_leader(self) -> tuple[list[Observation], list[Operation]]:
         """Cut the leader off, write on the other side, ask the old leader, heal: what each call said, and the history.

@@ -11,6 +11,7 @@ from typing import Any
 
 from labkit import files
 from labkit.consistency.history import Operation
+from labkit.consistency.real import nemesis
 from labkit.consistency.real.etcd_cluster import Observation
 
 FILE = "recorded_clusters.json"
@@ -26,7 +27,7 @@ class Recorded:
         self.answers: dict[str, Any] = json.loads(files.data(FILE).read_text(encoding="utf-8"))[system]
         self.label = (f"RECORDED, not run here: {self.answers['label']}, {self.answers['date']}. "
                       f"For the real thing: {remedy}")
-        self.leader, self.followers = 0, [1, 2]
+        self.leader, self.followers, self.faults = 0, [1, 2], nemesis.FAULTS
         self.link_delay = 0.0
 
     def __enter__(self) -> Recorded:
@@ -39,9 +40,12 @@ class Recorded:
         if name not in self.__dict__.get("answers", {}):
             raise AttributeError(f"{name}: this is a recording of {self.system}; for the real thing: {self.remedy}")
 
-        def answer(reads: Any = "linearizable", **_: Any) -> Any:
+        def answer(*arguments: Any, **options: Any) -> Any:
             found = self.answers[name]
-            return unpack(found[reads] if isinstance(found, dict) else found)
+            if not isinstance(found, dict):
+                return unpack(found)
+            return unpack(next((found[value] for value in (*arguments, *options.values()) if value in found),
+                               next(iter(found.values()))))
 
         return answer
 

@@ -12,6 +12,7 @@ from typing import Any
 from labkit import ranges
 from labkit.consistency.real.programs import RealSystem, Shell
 from labkit.loopback import Program, Proxy, listening
+from labkit.loopback.proxy import LONGEST
 
 
 def binary() -> Path | None:
@@ -50,7 +51,8 @@ class Redis(RealSystem):
 
     # ------------------------------------------------------------------------------------------ experiments
     def latencies(self, repeat: int = 9) -> list[dict[str, Any]]:
-        """Median ms of a write, of a write that waits for one and for both replicas, and stale reads at a replica."""
+        """Median ms of a write, of a write that waits for one and for both replicas; how many of `repeat` reads at a
+        replica just after it are stale."""
         primary, replica, _ = self.shells
         rows, number = [], 0
         for name, more in (("SET", ""), ("SET, WAIT 1", "WAIT 1 1000"), ("SET, WAIT 2", "WAIT 2 1000")):
@@ -61,17 +63,50 @@ class Redis(RealSystem):
                 primary(f"SET v {number}" + (f"\n{more}" if more else ""))
                 times.append(1000 * (time.perf_counter() - begin))
                 stale += replica("GET v") != str(number)
-            rows.append({"call": name, "ms": statistics.median(times), "stale": stale / repeat})
+            rows.append({"call": name, "ms": statistics.median(times), "stale": stale, "of": repeat})
         return rows
 
-    def split_brain(self, writes: int = 200) -> int:
-        """Cut the replicas off, write on, promote a replica, heal: how many acknowledged writes are gone?"""
-        primary, promoted, other = self.shells
+    def split_brain(self, writes: int = 200) -> dict[str, Any]:
+        """Cut the replicas off, write on, promote a replica, heal: how many acknowledged writes are gone?
+
+        Returns acknowledged and lost: numbers of writes.
+        """
         self.proxy.delay = 0.0
         self.proxy.cut()
-        acknowledged = [k for k in range(writes) if primary(f"SET k{k} x") == "OK"]
+        acknowledged = [k for k in range(writes) if self.shells[0](f"SET k{k} x") == "OK"]
+        return {"acknowledged": len(acknowledged), "lost": self._fail_over(acknowledged)}
+
+    def bounded_split_brain(self, lag: int = 1, limit: float = 15) -> dict[str, Any]:
+        """The same with `min-replicas-to-write 1` and `min-replicas-max-lag` of `lag` s, >= 1: write until refused.
+
+        The cut is silent, as a cable's is: no connection breaks, so the primary has only the silence to go by. A write
+        every 10 ms. Returns acknowledged and lost, numbers of writes, and refused_after, s. RuntimeError if it is not
+        refused within `limit` s.
+        """
+        ranges.whole("lag", lag, 1)
+        primary = self.shells[0]
+        primary("CONFIG SET min-replicas-to-write 1")
+        primary(f"CONFIG SET min-replicas-max-lag {lag}")
+        self.proxy.delay = LONGEST
+        acknowledged: list[int] = []
+        begin = time.monotonic()
+        while (answer := primary(f"SET k{len(acknowledged)} x")) == "OK":
+            acknowledged.append(len(acknowledged))
+            if time.monotonic() > begin + limit:
+                raise RuntimeError(f"Redis: still acknowledges writes {limit} s after the cut")
+            time.sleep(0.01)
+        if "NOREPLICAS" not in answer:
+            raise RuntimeError(f"Redis: {answer}")
+        refused_after = time.monotonic() - begin
+        return {"acknowledged": len(acknowledged), "lost": self._fail_over(acknowledged),
+                "refused_after": refused_after}
+
+    def _fail_over(self, acknowledged: list[int]) -> int:
+        """Promote a replica, heal, let the others follow it: how many of these writes does it not have?"""
+        primary, promoted, other = self.shells
         promoted("REPLICAOF NO ONE")
         promoted("SET new 1")
+        self.proxy.delay = 0.0
         self.proxy.heal()
         for shell in (primary, other):
             shell(f"REPLICAOF 127.0.0.1 {self.ports[1]}")
