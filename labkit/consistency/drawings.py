@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import html
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from labkit.consistency.explore import Counterexample
-from labkit.consistency.history import READS, Operation
+from labkit.consistency.history import Operation
 from labkit.consistency.linearizability import Verdict
+from labkit.consistency.models import READS, canonical
 from labkit.consistency.run import StoreRun
 from labkit.consistency.staleness import Staleness
 from labkit.course.figures import COLORS, beside, inside, label, log_axes, shade, space_time
 
 WRONG = COLORS["wasted"]
+AROUND, AFTER = 24, 6           # calls before and after the place that a saved picture shows
+LANES = 30                      # and processes at most
 
 
 def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None = None,
@@ -32,12 +39,12 @@ def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None
     bars: dict[tuple[str, bool, bool], list[tuple[int, float, float]]] = {}
     for o in calls:
         lane, end = lanes[o.process], min(o.returned, stop)
-        reads = o.kind in READS
+        reads = o.kind in (*READS, "dequeue")
         blocking = verdict is not None and o == verdict.blocking
         color = WRONG if blocking else COLORS["simulated"] if reads else COLORS["attempts"]
         width = max(end - o.invoked, 0.003 * (stop - start))
         bars.setdefault((color, width == end - o.invoked, o.crashed), []).append((lane, width, o.invoked))
-        value = _short(o.result if reads else o.args[-1])
+        value = _short(o.result if reads else o.args[-1] if o.args else "")
         inside(axes, max(o.invoked, start), min(o.invoked + width, stop), lane, [f"{o.kind[0]} {value}", value],
                "white" if reads or blocking else "black")
     for (color, wide, crashed), rows in bars.items():           # one artist for all of a kind: a barh each is costly
@@ -53,6 +60,67 @@ def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None
     axes.set_xlim(start, stop)
     axes.set_xlabel(f"time ({unit})")
     axes.grid(axis="y", visible=False)
+
+
+def save(path: str | Path, operations: Iterable[Operation], verdict: Verdict, unit: str = "as in the file") -> None:
+    """Draw the calls around what `verdict` blames, with their places in the longest linearizable prefix, to a file.
+
+    path: .png, .svg, or .html: a page by itself with the picture and that prefix. Of a key-value store the calls of
+    the key that is wrong. Where nothing is blamed, the first calls.
+    """
+    path = Path(path)
+    calls = [o for o in operations if verdict.key is None or canonical(o.args[0]) == canonical(verdict.key)]
+    shown = _around(calls, verdict)
+    lanes = len({o.process for o in shown})
+    figure = Figure(figsize=(11, 1.6 + 0.34 * lanes), layout="constrained")
+    axes = figure.add_subplot()
+    if shown:
+        window = _extent(shown)
+        history(axes, shown, verdict, window, unit)
+        _places(axes, shown, verdict)
+    axes.set_title(_wrapped(repr(verdict)), loc="left", fontsize=9)
+    if path.suffix.lower() != ".html":
+        figure.savefig(path, dpi=130)
+        return
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg")
+    rows = "".join(f"<li>{html.escape(str(o))}</li>" for o in verdict.prefix[-200:])
+    first = max(1, len(verdict.prefix) - 199)
+    path.write_text(f"""<!doctype html><meta charset="utf-8"><title>{html.escape(repr(verdict))}</title>
+<body style="font: 14px sans-serif; max-width: 1100px; margin: 2em auto">
+{drawn.getvalue()[drawn.getvalue().index("<svg"):]}
+<h4>One legal order of what had returned before, from number {first}</h4><ol start="{first}">{rows}</ol>
+""", encoding="utf-8")
+
+
+def _around(calls: Sequence[Operation], verdict: Verdict) -> list[Operation]:
+    """The calls that returned last before the blamed one, it, what was open then, and some after it."""
+    if verdict.blocking is None:
+        return sorted(calls, key=lambda o: o.invoked)[:AROUND + AFTER]
+    end = verdict.blocking.returned
+    before = [o for o in calls if o.returned <= end and o != verdict.blocking]
+    before = sorted(before, key=lambda o: o.returned)[-AROUND:]
+    begin = min([o.invoked for o in before[-AROUND // 2:]] + [verdict.blocking.invoked])
+    open_then = [o for o in calls if o.invoked <= end < o.returned and (not o.crashed or o in verdict.prefix)]
+    after = sorted((o for o in calls if o.invoked > end), key=lambda o: o.invoked)[:AFTER]
+    found = [verdict.blocking, *[o for o in before if o.returned >= begin], *open_then[:AROUND], *after]
+    kept = list(dict.fromkeys(o.process for o in found))[:LANES]
+    return [o for o in found if o.process in kept]
+
+
+def _places(axes: Axes, shown: Sequence[Operation], verdict: Verdict) -> None:
+    """The number of each call in the prefix, above its bar."""
+    lanes = {process: i for i, process in enumerate(sorted({o.process for o in shown}, key=str))}
+    number = {id(o): k for k, o in enumerate(verdict.prefix, 1)}
+    low, high = axes.get_xlim()
+    for o in shown:
+        if id(o) in number:
+            axes.text(max(o.invoked, low), lanes[o.process] - 0.33, f"{number[id(o)]}", fontsize=6.5, va="bottom",
+                      ha="left", color="#444444")
+
+
+def _wrapped(text: str, width: int = 130) -> str:
+    return "\n".join(text[i:i + width] for i in range(0, min(len(text), 3 * width), width))
 
 
 def _extent(calls: Sequence[Operation]) -> tuple[float, float]:

@@ -47,7 +47,8 @@ def test_what_was_dumped_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("line, problem", [
-    ("{", "JSONDecodeError"), ('{"process": 1}', "KeyError: 'returned'"), ("[1, 2]", "TypeError"), ("7", "TypeError")])
+    ("{", "Expecting property name"), ('{"process": 1}', "'kind' is missing"), ("[1, 2]", "not [1, 2]"),
+    ("7", "not 7")])
 def test_a_bad_line_is_named(line, problem):
     with pytest.raises(ValueError, match="^pasted, line 3: one JSON object with process, kind") as error:
         history.parse("# comment\n\n" + line, "pasted")
