@@ -193,14 +193,14 @@ class _Walk:
         for j in self.changing:
             if not mask & self.bit[j] and (not self.after or self.free(j, mask)):
                 new = task.apply(state, task.acts[j])
-                if new is not IMPOSSIBLE and self.may_be(new, mask | self.bit[j], position):
+                if new is not IMPOSSIBLE and self.may_be(new, mask | self.bit[j], used, position):
                     yield self.look((new, mask | self.bit[j], used), [j, path])
         if self.ghosts_called:
             waiting = [task.acts[j] for j, bit in self.bit.items() if not mask & bit]
             for k in task.ghosts.options(state, self.ghosts_called, used, waiting):
                 new, call = task.apply(state, task.ghosts.acts[k]), task.ghosts.calls[k]
                 if new is not IMPOSSIBLE and new != state and self.free(call, mask) \
-                        and self.may_be(new, mask, position):
+                        and self.may_be(new, mask, used | 1 << k, position):
                     yield self.look((new, mask, used | 1 << k), [call, path])
 
     def free(self, i: int, mask: int) -> bool:
@@ -208,9 +208,9 @@ class _Walk:
         before = self.after.get(i, -1)
         return before < 0 or before not in self.bit or bool(mask & self.bit[before])
 
-    def may_be(self, state: Any, mask: int, position: int) -> bool:
+    def may_be(self, state: Any, mask: int, used: int, position: int) -> bool:
         ahead = self.task.ahead
-        return ahead is None or ahead.may_be(state, position, mask, self.task.slots, self.bit)
+        return ahead is None or ahead.may_be(state, position, mask, used, self.bit)
 
 
 def _unrolled(path: Path) -> list[int]:

@@ -48,7 +48,7 @@ class _Search:
 
     def run(self) -> Generator[None, None, bool]:
         """Search; pauses now and then, and returns whether there is an order."""
-        meter = self.meter
+        meter, ahead = self.meter, self.task.ahead
         seen: dict[Any, list[int]] = {}             # configuration -> crashed calls it had used up
         trail: list[tuple[int, int, Any, int, int]] = []        # (position, mask, state, used, ghosts) before a step
         pause, held = meter.work + PAUSE, 0
@@ -62,6 +62,10 @@ class _Search:
                     continue
                 before = self.position, self.mask, self.state, self.used, self.ghosts
                 self.take(step, state)
+                if ahead and self.position < self.stop and \
+                        not ahead.may_be(state, self.position, self.mask, self.used, self.open.values()):
+                    self.undo(before)
+                    continue
                 tried = seen.setdefault((self.position, self.mask, state), [])
                 meter.spend(len(tried) // 8)
                 if any(used & self.used == used for used in tried):
@@ -133,11 +137,6 @@ class _Search:
         state = self.task.apply(self.state, self.act(step))
         if state is IMPOSSIBLE or (step < 0 and state == self.state):
             return IMPOSSIBLE
-        ahead = self.task.ahead
-        if ahead and state is not self.state:
-            mask = self.mask | 1 << self.slots[step] if step >= 0 else self.mask
-            if not ahead.may_be(state, self.position, mask, self.slots, self.open.values()):
-                return IMPOSSIBLE
         return state
 
     def take(self, step: int, state: Any) -> None:

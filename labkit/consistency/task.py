@@ -167,10 +167,12 @@ class Task:
 
     @cached_property
     def ahead(self) -> Lookahead | None:
-        """For keys that are appended to."""
-        if not any(act[0] == "append" for act in self.acts):
+        """For keys that are appended to, and for registers where few calls write each value."""
+        text = any(act[0] == "append" for act in self.acts)
+        if not text and not self.lazy:
             return None
-        return Lookahead(self.acts, self.timeline, self.crashed)
+        found = Lookahead(self.acts, self.timeline, self.ghosts.calls, self.slots, text)
+        return found if found.pays else None
 
     @cached_property
     def ghosts(self) -> Ghosts:
