@@ -12,12 +12,14 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from labkit.consistency.models import OTHER, Act
+from labkit.consistency.models import Act
 
-ANEW = ("write", "cas")             # what sets the value, or a text, to something else
-TRIED = 40                          # makers of one value that are looked at
-SHARED = 4                          # makers a value has on average, up to which looking ahead pays
+TRIED = 40      # makers of one value that are looked at
+SHARED = 4      # makers a value has on average, up to which looking ahead pays
 END = 2 ** 62
+
+Makers = tuple[list[tuple[int, int]], list[tuple[int, int]]]     # (event of the return, call); of crashed (event of the
+                                                                # call, number)
 
 
 class Lookahead:
@@ -34,22 +36,23 @@ class Lookahead:
             code = timeline[position]
             needs = code & 1 and needed(acts[code >> 1])
             self.next[position] = code >> 1 if needs else self.next[position + 1]
-        self.ghosts: dict[Any, list[tuple[int, int]]] = {}      # value -> (event of the call, number) of who makes it
+        self.makers: dict[tuple[bool, Any], Makers] = {}        # see `made`
+        self.sources: dict[Any, list[Makers]] = {}              # value -> who may set it anew
         for k, i in enumerate(ghosts):
-            self.ghosts.setdefault(made(acts[i]), []).append((self.called[i], k))
+            self.makers.setdefault(made(acts[i]), ([], []))[1].append((self.called[i], k))
         crashed = set(ghosts)
-        self.makers: dict[Any, list[tuple[int, int]]] = {}      # value -> (event of the return, call)
         for i, act in enumerate(acts):
-            if act[0] in ANEW and i not in crashed and (act[0] == "write" or act[3] is not False):
-                self.makers.setdefault(made(act), []).append((self.returned[i], i))
-        for makers in self.makers.values():
-            makers.sort()
-        self.lengths = {len(value) for value in (*self.makers, *self.ghosts) if isinstance(value, str)}
+            if i not in crashed and act[0] != "read" and (act[0] != "cas" or act[3] is not False):
+                self.makers.setdefault(made(act), ([], []))[0].append((self.returned[i], i))
+        for live, _ in self.makers.values():
+            live.sort()
+        texts = [thing for thing in self.makers if isinstance(thing[1], str)]
+        self.lengths = {anew: sorted({len(text) for kind, text in texts if kind is anew}) for anew in (True, False)}
 
     @property
     def pays(self) -> bool:
         """Do few calls make each value?"""
-        return self.text or sum(map(len, self.makers.values())) <= SHARED * len(self.makers)
+        return self.text or sum(len(live) for live, _ in self.makers.values()) <= SHARED * len(self.makers)
 
     def may_be(self, state: Any, position: int, mask: int, used: int, waiting: Iterable[int]) -> bool:
         """May `state` be at event `position`?
@@ -67,31 +70,39 @@ class Lookahead:
 
     def can(self, i: int, state: Any, position: int, mask: int, used: int) -> bool:
         """Can call i come to see the value that it needs?"""
-        value = self.acts[i][1]
+        value, end = self.acts[i][1], self.returned[i]
         if state == value:
             return True
-        if not self.text:
-            return self.makable(value, i, position, mask, used)
-        if not isinstance(value, str):
-            return self.makable(value, i, position, mask, used)
-        if state is None or (isinstance(state, str) and value.startswith(state)):
-            return True
-        return any(self.makable(value[:length], i, position, mask, used) for length in self.lengths
-                   if length <= len(value)) or self.makable(None, i, position, mask, used)
+        if self.text and isinstance(value, str) and (
+                state is None or (isinstance(state, str) and value.startswith(state))):
+            rest = value[len(state or ""):]                 # some call must append what comes next
+            for length in self.lengths[False]:
+                makers = self.makers.get((False, rest[:length]))
+                if makers and self.to_come(makers, end, position, mask, used):
+                    return True
+        sources = self.sources.get(value)
+        if sources is None:
+            sources = self.sources[value] = self.made_anew(value)
+        return any(self.to_come(makers, end, position, mask, used) for makers in sources)
 
-    def makable(self, value: Any, i: int, position: int, mask: int, used: int) -> bool:
-        """Has a call that makes the value yet to take effect, before call i returns?"""
-        end = self.returned[i]
-        makers = self.makers.get(value, ())
-        first = bisect_left(makers, (position, 0))
-        for _, j in makers[first:first + TRIED]:
+    def made_anew(self, value: Any) -> list[Makers]:
+        """Those who may set the value, or what it begins with, or take all away."""
+        starts = [value]
+        if self.text and isinstance(value, str):
+            starts = [None, *(value[:length] for length in self.lengths[True] if length <= len(value))]
+        return [self.makers[True, start] for start in dict.fromkeys(starts) if (True, start) in self.makers]
+
+    def to_come(self, makers: Makers, end: int, position: int, mask: int, used: int) -> bool:
+        """Has one of these yet to take effect, before event `end`?"""
+        live, ghosts = makers
+        first = bisect_left(live, (position, 0))
+        for _, j in live[first:first + TRIED]:
             if self.called[j] < position:
                 if not mask >> self.slots[j] & 1:
                     return True
             elif self.called[j] < end:
                 return True
-        return len(makers) - first > TRIED or any(
-            called < end and not used >> k & 1 for called, k in self.ghosts.get(value, ()))
+        return len(live) - first > TRIED or any(called < end and not used >> k & 1 for called, k in ghosts)
 
 
 def needed(act: Act) -> bool:
@@ -99,6 +110,6 @@ def needed(act: Act) -> bool:
     return act[0] == "read" or (act[0] == "cas" and act[3] is True)
 
 
-def made(act: Act) -> Any:
-    """The value there may be after the call, for those that set one; OTHER for an append."""
-    return act[2] if act[0] == "cas" else act[1] if act[0] == "write" else OTHER
+def made(act: Act) -> tuple[bool, Any]:
+    """Is it set anew, and the value there may be after the call, or the text that it appends."""
+    return act[0] != "append", act[2] if act[0] == "cas" else act[1]

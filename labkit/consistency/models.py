@@ -8,6 +8,7 @@ three values, as they are in JSON and in EDN (where 1.0 and 1 differ) and as a c
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -62,9 +63,29 @@ def register(state: Any, act: Act) -> Any:
         if act[3] is not None and act[3] != matches:
             return IMPOSSIBLE
         return act[2] if matches else state
+    if state is OTHER:
+        return state
     if state is None:                       # "append" to a text or a missing key; "extend" where it may be neither
         return act[1]
     return state + act[1] if isinstance(state, str) else IMPOSSIBLE
+
+
+class Texts:
+    """`register`, where a text that is the beginning of nothing that anybody looks for is like every other such."""
+
+    def __init__(self, looked_for: Iterable[Any]):
+        self.sorted = sorted(value for value in looked_for if isinstance(value, str))
+
+    def __call__(self, state: Any, act: Act) -> Any:
+        new = register(state, act)
+        return self.known(new) if act[0] in ("append", "extend") else new
+
+    def known(self, value: Any) -> Any:
+        """The value, or OTHER."""
+        if not isinstance(value, str):
+            return value
+        place = bisect_left(self.sorted, value)
+        return value if place < len(self.sorted) and self.sorted[place].startswith(value) else OTHER
 
 
 def queue(state: Any, act: Act) -> Any:
@@ -147,18 +168,18 @@ def _register_acts(calls: Iterable[Operation], initial: Any) -> Actions:
         else:
             act, appends = ("append", args[1]), True
         acts.append(shared.setdefault(act, act) if len(shared) < CACHED else act)
+    looked_for = {act[1] for act in acts if act[0] in ("read", "cas")}      # engines need not tell apart what no
+    texts = Texts(looked_for)                                               # client could
     set_to = (act[2] if act[0] == "cas" else act[1] for act in (*acts, ("write", start)) if act[0] != "read")
     if appends and not all(isinstance(value, TEXT) for value in set_to):
         acts = [("extend", act[1]) if act[0] == "append" else act for act in acts]
-    if not appends:                         # engines need not tell apart what no client could
-        looked_for = {act[1] for act in acts if act[0] != "write"}
-        other: Act = ("write", OTHER)
-        for i, act in enumerate(acts):
-            if act[0] == "write" and act[1] not in looked_for:
-                acts[i] = other
-            elif act[0] == "cas" and act[2] not in looked_for:
-                acts[i] = ("cas", act[1], OTHER, act[3])
-    return Actions(acts, start, register, not appends)
+    other: Act = ("write", OTHER)
+    for i, act in enumerate(acts):
+        if act[0] in ("write", "cas"):
+            value = act[2] if act[0] == "cas" else act[1]
+            if texts.known(value) is OTHER if appends else value not in looked_for:
+                acts[i] = other if act[0] == "write" else ("cas", act[1], OTHER, act[3])
+    return Actions(acts, start, texts if appends else register, not appends)
 
 
 def _queue_acts(calls: Iterable[Operation], initial: Any) -> Actions:

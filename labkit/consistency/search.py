@@ -118,7 +118,7 @@ class _Search:
 
         def rank(step: int) -> tuple[bool, bool, int]:
             act = self.act(step)
-            helps = step == due or (wanted != state and leads_to(act, wanted))
+            helps = step == due or (wanted != state and leads_to(act, state, wanted))
             return not helps, step < 0, task.returned[step] if step >= 0 else ~step
 
         return iter(sorted(steps, key=rank))
@@ -181,8 +181,10 @@ class _Search:
         self.position = position
 
 
-def leads_to(act: Act, wanted: Any) -> bool:
-    """Does the action leave a register, or a set, nearer to the state that a look wants? A hint, no more."""
+def leads_to(act: Act, state: Any, wanted: Any) -> bool:
+    """Does the action leave the object nearer to the state that a look wants? A hint, no more."""
+    if act[0] == "append":
+        return isinstance(state, str) and isinstance(wanted, str) and wanted.startswith(state + act[1])
     if act[0] in ("add", "remove"):
         return isinstance(wanted, int) and bool(act[1] & wanted) == (act[0] == "add")
     return bool((act[0] == "cas" and act[2] == wanted) or (act[0] == "write" and act[1] == wanted))
