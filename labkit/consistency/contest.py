@@ -79,7 +79,7 @@ def blame(task: Task, found: SearchResult, deadline: float, memory: Memory) -> S
     first return is sought up to which the history as it stood has no order: a few steps on, or by bisection. None is
     blamed if time or memory do not suffice.
     """
-    if not task.ahead and task.exact(found.position):
+    if found.ok or (not task.ahead and task.exact(found.position)):
         return found
     ends = [p for p in range(max(found.position, 0), len(task.timeline)) if task.timeline[p] & 1]
     low, high, stride = -1, len(ends) - 1, 1      # fine after ends[low]; not after ends[high]

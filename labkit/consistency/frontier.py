@@ -170,7 +170,7 @@ class _Walk:
             if configuration[1] & bit:
                 explained[configuration] = seen[configuration]
                 continue
-            for following, path in self.steps(configuration, seen[configuration], position):
+            for following, path in self.steps(configuration, seen[configuration], position, i):
                 meter.spend(weight)
                 if following not in seen:
                     seen[following] = path
@@ -186,21 +186,25 @@ class _Walk:
             return _prune({(s, mask & ~bit, used): path for (s, mask, used), path in explained.items()}, meter)
         return {(s, mask & ~bit, used): path for (s, mask, used), path in explained.items()}
 
-    def steps(self, configuration: Configuration, path: Path, position: int) -> Iterator[tuple[Configuration, Path]]:
-        """What one call more may lead to."""
+    def steps(self, configuration: Configuration, path: Path, position: int,
+              due: int) -> Iterator[tuple[Configuration, Path]]:
+        """What one call more may lead to, when the return of call `due` is to be explained."""
         state, mask, used = configuration
-        task = self.task
+        task, ahead = self.task, self.task.ahead
+        waiting = [j for j, bit in self.bit.items() if not mask & bit]
         for j in self.changing:
-            if not mask & self.bit[j] and (not self.after or self.free(j, mask)):
+            if not mask & self.bit[j] and (not self.after or self.free(j, mask)) \
+                    and (j == due or ahead is None or ahead.useful(task.acts[j], waiting)):
                 new = task.apply(state, task.acts[j])
                 if new is not IMPOSSIBLE and self.may_be(new, mask | self.bit[j], used, position):
                     yield self.look((new, mask | self.bit[j], used), [j, path])
         if self.ghosts_called:
-            waiting = [task.acts[j] for j, bit in self.bit.items() if not mask & bit]
-            for k in task.ghosts.options(state, self.ghosts_called, used, waiting):
+            for k in task.ghosts.options(state, self.ghosts_called, used, [task.acts[j] for j in waiting]):
                 new, call = task.apply(state, task.ghosts.acts[k]), task.ghosts.calls[k]
-                if new is not IMPOSSIBLE and new != state and self.free(call, mask) \
-                        and self.may_be(new, mask, used | 1 << k, position):
+                if new is IMPOSSIBLE or new == state or not self.free(call, mask) \
+                        or not (ahead is None or ahead.useful(task.ghosts.acts[k], waiting)):
+                    continue
+                if self.may_be(new, mask, used | 1 << k, position):
                     yield self.look((new, mask, used | 1 << k), [call, path])
 
     def free(self, i: int, mask: int) -> bool:

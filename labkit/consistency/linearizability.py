@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labkit import ranges
@@ -149,13 +149,12 @@ def _by_key(operations: list[Operation], model: Specification) -> Iterator[tuple
 def _before(task: Task, place: int, share: float, memory: Memory) -> SearchResult:
     """Whom to blame when the return at event `place` has an answer from nowhere: it, or one before it."""
     deadline = min(task.meter.deadline, time.monotonic() + share)
-    earlier = task.until(place - 1)
+    nobody = SearchResult(False, [])
     try:
-        answer = decide(earlier, deadline, memory)
+        earlier = replace(task, meter=Meter(deadline)).until(place - 1)
+        answer = decide(earlier, deadline, memory) or nobody
     except Spent:
-        answer = None
-    if answer is None:
-        return SearchResult(False, [])
+        return nobody
     if answer.ok:
         return SearchResult(False, answer.order, task.shown[task.timeline[place] >> 1], place)
-    return blame(earlier, answer, deadline, memory)
+    return nobody if answer is nobody else blame(earlier, answer, deadline, memory)

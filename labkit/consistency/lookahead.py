@@ -68,6 +68,9 @@ class Lookahead:
             i = self.next[self.returned[i] + 1]
         return i < 0 or self.called[i] < position or self.can(i, state, position, mask, used)
 
+    def useful(self, act: Act, waiting: Iterable[int]) -> bool:
+        return True
+
     def can(self, i: int, state: Any, position: int, mask: int, used: int) -> bool:
         """Can call i come to see the value that it needs?"""
         value, end = self.acts[i][1], self.returned[i]

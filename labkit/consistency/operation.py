@@ -47,10 +47,16 @@ class Operation:
         return self.returned == math.inf
 
     def __str__(self) -> str:
-        inside = ", ".join(map(repr, self.args)) if isinstance(self.args, tuple) else repr(self.args)
-        answer = f" = {self.result!r}" if self.kind in ANSWERS and self.returned != math.inf else ""
+        inside = ", ".join(map(short, self.args)) if isinstance(self.args, tuple) else repr(self.args)
+        answer = f" = {short(self.result)}" if self.kind in ANSWERS and self.returned != math.inf else ""
         end = "never" if self.returned == math.inf else clock(self.returned)
         return f"process {self.process}: {self.kind}({inside}){answer} [{clock(self.invoked)}, {end}]"
+
+
+def short(value: object) -> str:
+    """The value as Python writes it, the middle left out of a long one."""
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:80]} ... {text[-30:]}"
 
 
 def clock(time: object) -> str:

@@ -111,10 +111,12 @@ class _Search:
                     return iter((i,))
         due = self.codes[self.position] >> 1
         wanted = acts[due][1] if acts[due][0] in ("read", "cas", "members") else state
-        steps = [i for i in found if not task.looks[i]]
+        ahead = task.ahead
+        steps = [i for i in found if not task.looks[i] and (i == due or not ahead or ahead.useful(acts[i], found))]
         if self.ghosts:
             steps += [~k for k in task.ghosts.options(state, self.ghosts, self.used, [acts[i] for i in found])
-                      if self.free(task.ghosts.calls[k])]
+                      if self.free(task.ghosts.calls[k])
+                      and (not ahead or ahead.useful(task.ghosts.acts[k], found))]
 
         def rank(step: int) -> tuple[bool, bool, int]:
             act = self.act(step)

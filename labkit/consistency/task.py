@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from labkit.consistency.foresight import QueueAhead, SetAhead
 from labkit.consistency.ghosts import Ghosts
 from labkit.consistency.lookahead import Lookahead
 from labkit.consistency.meter import Meter
@@ -144,8 +145,9 @@ class Task:
         stage = bytearray(len(self.operations))
         for code in self.timeline[:position + 1]:
             stage[code >> 1] += 1
-        for i, before in self.after.items():            # called only when the one before it had returned
-            stage[i] *= stage[before] == 2
+        for i in sorted(self.after, reverse=True):      # called only when the one before it had returned
+            if stage[i]:
+                stage[self.after[i]] = 2
         kept, shown = [], []
         for i, call in enumerate(self.operations):
             self.meter.spend()
@@ -166,8 +168,12 @@ class Task:
         return not open_calls
 
     @cached_property
-    def ahead(self) -> Lookahead | None:
-        """For keys that are appended to, and for registers where few calls write each value."""
+    def ahead(self) -> Lookahead | QueueAhead | SetAhead | None:
+        """What later answers say of the state: for texts, for registers if few calls write each value, queues, sets."""
+        if self.model.name == "queue":
+            return QueueAhead(self.acts, self.timeline, self.ghosts.calls, self.initial)
+        if self.model.name == "set":
+            return SetAhead(self.acts, self.timeline, self.slots)
         text = any(act[0] == "append" for act in self.acts)
         if not text and not self.lazy:
             return None
