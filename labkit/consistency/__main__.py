@@ -9,7 +9,7 @@ from typing import Any
 from labkit.consistency.files import loaded
 from labkit.consistency.linearizability import Verdict, linearizable
 from labkit.consistency.models import MODELS
-from labkit.consistency.operation import Operation
+from labkit.consistency.operation import Malformed, Operation
 
 SHOWN = 5                   # operations of the prefix that are printed
 PICTURES = (".png", ".svg", ".html")
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _check(options)
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError, RecursionError, OverflowError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -44,8 +44,9 @@ def _check(options: argparse.Namespace) -> int:
     model = options.model or found.model
     try:
         verdict = linearizable(found.operations, model, options.budget, initial=initial)
-    except ValueError as error:
-        raise ValueError(f"{Path(options.file).name}: {error}") from None
+    except Malformed as error:
+        line = next(line for o, line in zip(found.operations, found.lines, strict=True) if o is error.operation)
+        raise ValueError(f"{Path(options.file).name}, line {line}: {error}") from None
     print(verdict)
     if verdict.ok is False:
         print("\n".join(_prefix(verdict)))

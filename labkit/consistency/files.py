@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from labkit.consistency.jepsen import TRANSACTIONS, Loaded, from_edn, from_log, model_of
+from labkit.consistency.jepsen import TRANSACTIONS, Loaded, from_edn, from_log, frozen, model_of
 from labkit.consistency.operation import ANSWERS, Operation
 
 FIELDS = "process, kind, args, result, invoked and returned"
@@ -53,6 +53,9 @@ def loaded(path: str | Path) -> Loaded:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{name}, line {line}, byte {error.start}: this is not UTF-8 text") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"{name}, line {line}: this is not text, or not UTF-8")
     found: Loaded = _reader(text)(text, name)
     if not found.entries:
         raise ValueError(f"{name}: there is no operation in it")
@@ -91,7 +94,7 @@ def _is_json(line: str) -> bool:
 
 def from_jsonl(text: str, name: str) -> Loaded:
     """One JSON object a line, as `dump` writes them."""
-    operations = []
+    operations, lines = [], []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -99,11 +102,12 @@ def from_jsonl(text: str, name: str) -> Loaded:
         try:
             row = json.loads(line, parse_constant=_no_number)
             operations.append(_from_row(row, place))
+            lines.append(number)
         except (ValueError, RecursionError) as error:
             if str(error).startswith(place):
                 raise
             raise ValueError(f"{place}: one JSON object with {FIELDS} is wanted ({error})") from None
-    return Loaded(operations, model_of(operations), len(operations))
+    return Loaded(operations, lines, model_of(operations), len(operations))
 
 
 def _no_number(word: str) -> None:
@@ -125,16 +129,13 @@ def _from_row(row: Any, place: str) -> Operation:
         raise ValueError(f"{place}: 'result' is missing; a {kind} that returned has one (null if that was the answer)")
     for field in ("invoked", "returned"):
         time = row[field]
-        if (time is not None or field == "invoked") and (isinstance(time, bool) or not isinstance(time, (int, float))):
+        if (time is not None or field == "invoked") and (
+                isinstance(time, bool) or not isinstance(time, (int, float)) or not abs(time) < math.inf):
             raise ValueError(f"{place}: {field} = {_short(time)}: must be a number"
                              + (", or null if the call never came back" if field == "returned" else ""))
-    process, result = _hashable(row["process"]), _hashable(row.get("result"))
-    return Operation(process, kind, tuple(map(_hashable, args)), result, row["invoked"],
+    process, result = frozen(row["process"]), frozen(row.get("result"))
+    return Operation(process, kind, tuple(map(frozen, args)), result, row["invoked"],
                      math.inf if returned is None else returned)
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def from_csv(text: str, name: str) -> Loaded:
@@ -147,7 +148,7 @@ def from_csv(text: str, name: str) -> Loaded:
     for column in NEEDED:
         if column not in head:
             raise ValueError(f"{name}, line 1: column {column!r} is missing")
-    operations = []
+    operations, lines = [], []
     try:
         for cells in rows:
             place = f"{name}, line {rows.line_num}"
@@ -156,9 +157,10 @@ def from_csv(text: str, name: str) -> Loaded:
             if len(cells) != len(head):
                 raise ValueError(f"{place}: {len(cells)} cells under {len(head)} columns")
             operations.append(_from_cells(dict(zip(head, map(str.strip, cells), strict=True)), place))
+            lines.append(rows.line_num)
     except csv.Error as error:
         raise ValueError(f"{name}, line {rows.line_num}: {error}") from None
-    return Loaded(operations, model_of(operations), len(operations))
+    return Loaded(operations, lines, model_of(operations), len(operations))
 
 
 def _from_cells(row: dict[str, str], place: str) -> Operation:
@@ -180,7 +182,7 @@ def _cell(row: dict[str, str], column: str, kind: str, place: str) -> Any:
         raise ValueError(f"{place}: a {kind} needs a {column}" + (" (null for none, \"\" for an empty text)"
                                                                   if column in ("result", "value") else ""))
     try:
-        return _hashable(json.loads(word, parse_constant=_no_number))
+        return frozen(json.loads(word, parse_constant=_no_number))
     except ValueError:
         return word
 

@@ -26,12 +26,13 @@ KINDS = {"get": "kv", "put": "kv", "append": "kv", "delete": "kv", "enqueue": "q
 
 @dataclass(frozen=True)
 class Loaded:
-    """A file's operations, the model they are of by their kinds, and how many entries they were made from.
+    """A file's operations and the line of each, the model they are of by their kinds, and how many entries there were.
 
     initial: the initial value where they came from; `...` for the model's own.
     """
 
     operations: list[Operation]
+    lines: list[int]
     model: str
     entries: int
     initial: Any = ...
@@ -42,6 +43,7 @@ class JepsenEvent:
     """One entry: what process, :invoke or what it came to, which function, key (None: no key) and value."""
 
     number: int
+    line: int
     place: str
     process: Any
     type: str
@@ -54,10 +56,12 @@ def from_edn(text: str, name: str) -> Loaded:
     """A `history.edn`: one vector of maps, or a map a line; Jepsen's, Knossos', Maelstrom's, Porcupine's `kv`."""
     steps = list(_steps(text, name))
     if any(step.key is not None for step in steps):
-        return Loaded(_paired(steps, keyed=True), "kv", len(steps))
+        return Loaded(*_paired(steps, keyed=True), "kv", len(steps))
     keyed = _independent(steps)
-    operations = _paired(steps, keyed)
-    return Loaded(operations, "kv", len(steps), None) if keyed else Loaded(operations, model_of(operations), len(steps))
+    operations, lines = _paired(steps, keyed)
+    if keyed:
+        return Loaded(operations, lines, "kv", len(steps), None)
+    return Loaded(operations, lines, model_of(operations), len(steps))
 
 
 def from_log(text: str, name: str) -> Loaded:
@@ -78,9 +82,9 @@ def from_log(text: str, name: str) -> Loaded:
         values = _values(f"{process} {rest or 'nil'}", place)
         value = values[1] if len(values) > 1 else None
         refused = kind == ":fail" and f == ":cas"
-        steps.append(JepsenEvent(number, place, values[0], "ok" if refused else kind[1:], f[1:], None,
+        steps.append(JepsenEvent(number, number, place, values[0], "ok" if refused else kind[1:], f[1:], None,
                           False if refused else value))
-    return Loaded(_paired(steps, keyed=False), "register", len(steps))
+    return Loaded(*_paired(steps, keyed=False), "register", len(steps))
 
 
 def _values(text: str, place: str) -> list[Any]:
@@ -108,7 +112,8 @@ def _steps(text: str, name: str) -> Iterator[JepsenEvent]:
         if f in ("txn", "transfer") or (isinstance(value, tuple) and value and isinstance(value[0], tuple)
                                         and value[0] and isinstance(value[0][0], Keyword)):
             raise ValueError(f"{place}: {TRANSACTIONS}")
-        yield JepsenEvent(number, place, row["process"], kind, f, row.get("key"), value)
+        yield JepsenEvent(number, form.line, place, frozen(row["process"]), kind, f, frozen(row.get("key")),
+                          frozen(value))
 
 
 def _entries(text: str, name: str) -> Iterator[Form]:
@@ -135,10 +140,10 @@ def _independent(steps: Iterable[JepsenEvent]) -> bool:
         any(step.f in ("read", "write") for step in calls)
 
 
-def _paired(steps: Iterable[JepsenEvent], keyed: bool) -> list[Operation]:
-    """Operations, in the order of their calls."""
+def _paired(steps: Iterable[JepsenEvent], keyed: bool) -> tuple[list[Operation], list[int]]:
+    """Operations in the order of their calls, and the lines of these."""
     calling: dict[Any, JepsenEvent] = {}
-    found: list[tuple[int, Operation]] = []
+    found: list[tuple[JepsenEvent, Operation]] = []
     for step in steps:
         call = calling.get(step.process)
         if step.type == "invoke":
@@ -155,9 +160,10 @@ def _paired(steps: Iterable[JepsenEvent], keyed: bool) -> list[Operation]:
             raise ValueError(f"{step.place}: process {step.process} called {call.f}, and {step.f} ends")
         del calling[step.process]
         if step.type != "fail":
-            found.append((call.number, _operation(call, step if step.type == "ok" else None, keyed)))
-    found += [(call.number, _operation(call, None, keyed)) for call in calling.values()]
-    return [operation for _, operation in sorted(found, key=lambda pair: pair[0])]
+            found.append((call, _operation(call, step if step.type == "ok" else None, keyed)))
+    found += [(call, _operation(call, None, keyed)) for call in calling.values()]
+    found.sort(key=lambda pair: pair[0].number)
+    return [operation for _, operation in found], [call.line for call, _ in found]
 
 
 def _operation(call: JepsenEvent, end: JepsenEvent | None, keyed: bool) -> Operation:
@@ -186,6 +192,15 @@ def model_of(operations: Iterable[Operation]) -> str:
         if operation.kind in KINDS:
             return KINDS[operation.kind]
     return "register"
+
+
+def frozen(value: Any) -> Any:
+    """A value that can be hashed: lists as tuples, maps as their sorted pairs."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(frozen, value))
+    if isinstance(value, dict):
+        return tuple(sorted(((key, frozen(inner)) for key, inner in value.items()), key=repr))
+    return value
 
 
 def _short(value: Any) -> str:

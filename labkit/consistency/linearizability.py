@@ -18,7 +18,7 @@ from labkit.consistency.task import SearchResult, Task
 from labkit.consistency.zones import zones
 
 SMALL = 40                  # operations up to which an engine is done before the zones are laid out
-SHARE = 0.1                 # of the budget, to find who is to blame before a value from nowhere
+SHARE, MOST = 0.1, 0.5      # of the budget, and s at most, to find who is to blame before an answer from nowhere
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,13 @@ class Verdict:
 
     ok: True, False, or None: the budget of time or memory was spent before either was known.
     blocking: on False, the first operation to return that no order of the operations before it can explain; an
-    operation that has not returned by then may have any answer (None only if finding it would have cost more than
-    the budget, or a tenth of it where `why` knows of a value from nowhere). prefix: one legal order of all that had
-    returned before (with what it needs of what was still open). On True, a legal order of the whole history.
+    operation that has not returned by then may have any answer. None only if finding it would have cost more than
+    the budget. prefix: one legal order of all that had returned before (with what it needs of what was still open).
+    On True, a legal order of the whole history.
     key: for model "kv" on False, the key that is wrong; prefix is then about this key, and () on True.
     engine, seconds: who found out, and how long it took. operations: how many there were. why: on False, the fault
-    in words where it takes no search to see.
+    in words where it takes no search to see: an answer from nowhere. Then `blocking` is that operation, and prefix is
+    (), if half a second (or a tenth of the budget) did not suffice to find out about those before it.
     """
 
     ok: bool | None
@@ -50,7 +51,7 @@ class Verdict:
         if self.ok is None:
             return f"unknown: {self.operations} operations, budget spent by {self.engine}"
         where = "" if self.key is None else f", key {self.key!r}"
-        if self.blocking is None:
+        if self.blocking is None or (self.why and not self.prefix):
             return f"NOT linearizable{where}: {self.why or 'where it goes wrong was not found within the budget'}"
         return f"NOT linearizable{where}: after {len(self.prefix)} operations no order explains {self.blocking}"
 
@@ -78,7 +79,7 @@ def linearizable(history: Iterable[Operation], model: str = "register", budget_s
     operations = list(history)
     count, meter = len(operations), Meter(begin + budget_s)
     try:
-        found = _judge(validate(operations, model, meter), known, start, meter, SHARE * budget_s)
+        found = _judge(validate(operations, model, meter), known, start, meter, min(SHARE * budget_s, MOST))
     except Spent as spent:
         found = Ruling(spent.bound)
     seconds = time.monotonic() - begin
@@ -148,13 +149,15 @@ def _by_key(operations: list[Operation], model: Specification) -> Iterator[tuple
 
 def _before(task: Task, place: int, share: float, memory: Memory) -> SearchResult:
     """Whom to blame when the return at event `place` has an answer from nowhere: it, or one before it."""
+    wrong = task.shown[task.timeline[place] >> 1]
     deadline = min(task.meter.deadline, time.monotonic() + share)
-    nobody = SearchResult(False, [])
     try:
         earlier = replace(task, meter=Meter(deadline)).until(place - 1)
-        answer = decide(earlier, deadline, memory) or nobody
+        answer = decide(earlier, deadline, memory)
     except Spent:
-        return nobody
-    if answer.ok:
-        return SearchResult(False, answer.order, task.shown[task.timeline[place] >> 1], place)
-    return nobody if answer is nobody else blame(earlier, answer, deadline, memory)
+        answer = None
+    if answer is not None and not answer.ok:
+        answer = blame(earlier, answer, deadline, memory)
+        if answer.blocking is not None:
+            return answer
+    return SearchResult(False, answer.order if answer else [], wrong, place)

@@ -19,6 +19,14 @@ CLOCKS = (float, int)
 RUN = 100_000                               # operations sorted between two looks at the clock
 
 
+class Malformed(ValueError):
+    """A history that cannot be; `operation` is the one that the text names."""
+
+    def __init__(self, operation: Operation, what: str):
+        super().__init__(f"{operation}: {what}")
+        self.operation = operation
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One call as its client saw it. Times are numbers on one clock, in any unit.
@@ -85,16 +93,16 @@ def validate(history: Iterable[Operation], model: str = "register", meter: Meter
         meter.spend()
         kind, args, begin, end = operation.kind, operation.args, operation.invoked, operation.returned
         if not isinstance(args, tuple) or not isinstance(kind, str) or kinds.get(kind) != len(args):
-            raise ValueError(_kind_or_arguments(operation, known.name, kinds))
+            raise Malformed(operation, _kind_or_arguments(operation, known.name, kinds))
         if type(begin) not in CLOCKS or type(end) not in CLOCKS or not -math.inf < begin <= end:
             _times(operation)
         try:
             hash((operation.process, args, operation.result))
         except TypeError:
-            raise ValueError(f"{operation}: process and values must be hashable (numbers, strings, tuples)") from None
+            raise Malformed(operation, "process and values must be hashable (numbers, strings, tuples)") from None
         problem = complaint(operation)
         if problem:
-            raise ValueError(f"{operation}: {problem}")
+            raise Malformed(operation, problem)
         if begin < last_begin or (begin == last_begin and end < last_end):
             ordered = False
         last_begin, last_end = begin, end
@@ -109,16 +117,16 @@ def validate(history: Iterable[Operation], model: str = "register", meter: Meter
 
 def _kind_or_arguments(operation: Operation, model: str, kinds: dict[str, int]) -> str:
     if not isinstance(operation.kind, str) or operation.kind not in kinds:
-        return f"{operation}: kind must be one of {', '.join(map(repr, kinds))} for model {model!r}"
-    return f"{operation}: {operation.kind} takes a tuple of {kinds[operation.kind]} arguments"
+        return f"kind must be one of {', '.join(map(repr, kinds))} for model {model!r}"
+    return f"{operation.kind} takes a tuple of {kinds[operation.kind]} arguments"
 
 
 def _times(operation: Operation) -> None:
     for time in (operation.invoked, operation.returned):
         if isinstance(time, bool) or not isinstance(time, (int, float)) or time != time:
-            raise ValueError(f"{operation}: times must be numbers")
+            raise Malformed(operation, "times must be numbers")
     if abs(operation.invoked) == math.inf or operation.returned < operation.invoked:
-        raise ValueError(f"{operation}: must be invoked at a finite time and return at or after it")
+        raise Malformed(operation, "must be invoked at a finite time and return at or after it")
 
 
 def _one_call_at_a_time(operations: Sequence[Operation], meter: Meter) -> None:
@@ -129,7 +137,7 @@ def _one_call_at_a_time(operations: Sequence[Operation], meter: Meter) -> None:
             continue
         before = busy.get(operation.process)
         if before is not None and before.returned > operation.invoked:
-            raise ValueError(f"{operation}: overlaps {before}; a process makes one call at a time")
+            raise Malformed(operation, f"overlaps {before}; a process makes one call at a time")
         busy[operation.process] = operation
 
 

@@ -130,6 +130,18 @@ def sound(seed, clients, calls, kinds, values=None, crashes=0.0, keys=1):
     return [done[i] for i in range(len(drafts))]
 
 
+def sequential(seed, calls, values=None):
+    """One client, one call after the other."""
+    rng, state, history = random.Random(seed), None, []
+    for i in range(calls):
+        if rng.random() < 0.3:
+            state = i if values is None else rng.randrange(values)
+            history.append(Operation(0, "write", (state,), None, float(i), i + 0.5))
+        else:
+            history.append(Operation(0, "read", (), state, float(i), i + 0.5))
+    return history
+
+
 def with_a_stale_read(history):
     """The same with one late read that returns what an early one saw."""
     reads = [i for i, o in enumerate(history) if o.kind in ("read", "get")]
