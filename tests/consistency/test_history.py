@@ -63,7 +63,7 @@ def test_a_write_that_never_came_back_binds_nobody():
 
 @pytest.mark.parametrize("judge", [history.stale_reads, history.session_violations])
 def test_what_nobody_wrote_and_what_two_wrote_is_refused(judge):
-    with pytest.raises(ValueError, match=r"process 2: read\(\) = 7 \[2, 3\] saw a value that no call of the history wrote"):
+    with pytest.raises(ValueError, match=r"process 2: read\(\) = 7 \[2, 3\] saw a value that no call of the"):
         judge([w(1, 1, 0, 1), r(2, 7, 2, 3)])
     assert not judge([r(2, 7, 2, 3)], initial=7) or not any(judge([r(2, 7, 2, 3)], initial=7).values())
     with pytest.raises(ValueError, match="two writes have the same value"):
