@@ -10,6 +10,7 @@ all configurations have in common of their orders is moved out of them now and t
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -51,14 +52,15 @@ def frontier(task: Task, meter: Meter) -> Steps:
             settle = position + SETTLE + walk.settle()
             yield
     walk.settle()
-    return SearchResult(True, task.complete([*walk.order, *_unrolled(walk.longest())]))
+    walk.order.extend(_unrolled(walk.longest()))
+    return SearchResult(True, task.complete(walk.order))
 
 
 class _Walk:
     def __init__(self, task: Task, meter: Meter):
         self.task, self.meter, self.after = task, meter, task.after
         self.configurations: dict[Configuration, Path] = {(task.initial, 0, 0): None}
-        self.order: list[int] = []                  # what all configurations' orders begin with
+        self.order = array("q")                     # what all configurations' orders begin with
         self.bit: dict[int, int] = {}               # open calls that will return -> their bit
         self.looking: list[int] = []                # of these, the ones that only look
         self.changing: list[int] = []
@@ -90,7 +92,7 @@ class _Walk:
         if path and path[1] is None:
             self.order.append(path[0])
         else:
-            self.order += _unrolled(path)
+            self.order.extend(_unrolled(path))
         return None
 
     def settle(self) -> int:
@@ -111,7 +113,7 @@ class _Walk:
                 self.meter.spend()
             shared = min(shared, index[id(path)] + 1 if path else 0)
         last = nodes[shared - 1] if shared else None
-        self.order += [node[0] for node in nodes[:shared]]
+        self.order.extend(node[0] for node in nodes[:shared])
         left = 0
         for configuration, path in self.configurations.items():
             if path is last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -130,7 +130,7 @@ class Task:
                 return position + 1
         return 0
 
-    def complete(self, order: list[int]) -> list[Operation]:
+    def complete(self, order: MutableSequence[int]) -> list[Operation]:
         """Operations of an order of the calls up to `stop`, and after them those that returned later."""
         done = bytearray(len(self.operations))
         for i in order:

@@ -73,6 +73,15 @@ CLASSICS = [
      [w(1, 1, 0, 1), w(3, 5, 2, 3), cas(2, 1, 2, None, 2, 3), r(3, 5, 4, 5)]),
     ("but if it returned, it was done: it would have won", False,
      [w(1, 1, 0, 1), cas(2, 1, 2, None, 2, 3), r(3, 1, 4, 5)]),
+    ("unless what never came back changed it first: the cas may have found another value", True,
+     [cas(1, 3, 2, True, 3, 8), cas(2, 2, 3, None, 4, NEVER), w(3, 3, 4, NEVER), cas(1, 2, 1, None, 10, 13),
+      r(1, 3, 15, 18)]),
+    ("a process goes on after a call that never came back", True,
+     [w(1, 1, 0, 1), w(1, 2, 2, NEVER), r(1, 1, 4, 5), w(1, 3, 4, NEVER), r(1, 3, 6, 7), r(1, 2, 8, 9)]),
+    ("each of them happens once at most", False,
+     [w(1, 1, 0, 1), w(1, 2, 2, NEVER), r(1, 2, 4, 5), w(1, 3, 6, 7), r(1, 2, 8, 9)]),
+    ("calls that touch do not order those of two processes through a third", True,
+     [r(1, None, 3, 7), w(2, 1, 7, 7), cas(1, None, 2, True, 7, 8), r(3, 1, 9, 10)]),
     ("a crashed cas may win late", True, [w(1, 1, 0, 1), cas(2, 1, 2, None, 2, NEVER), r(3, 1, 4, 5), r(3, 2, 6, 7)]),
     ("operations that touch are concurrent", True, [w(1, 1, 0, 1), r(2, None, 1, 2)]),
     ("but not those of one process", False, [w(1, 1, 0, 1), r(1, None, 1, 2)]),
@@ -106,6 +115,24 @@ def test_classics(why, ok, history):
     task = Task.of(validate(history), MODELS["register"], None)
     for engine in (frontier, search):
         assert finish(engine(task, Meter())).ok is ok
+
+
+BLAME = [
+    ("an answer counts from its return: the read may have seen a cas that won", 2,
+     [w(1, 1, 0, 1), cas(2, 1, 2, False, 2, 7), r(3, 2, 3, 5), r(3, 2, 8, 9)], lambda h: h[1]),
+    ("but not a value that nothing open could have made", 1,
+     [w(1, 1, 0, 1), cas(2, 1, 2, None, 2, 7), r(3, 3, 3, 5), w(1, 3, 6, 7)], lambda h: h[2]),
+    ("of two faults the first to return", 1, [w(1, 1, 0, 1), r(2, 7, 2, 5), r(3, None, 3, 4), w(1, 7, 2, 3)],
+     lambda h: h[2]),
+    ("a later call of a process whose last one is open", 1, [w(1, 1, 0, NEVER), r(1, None, 2, 3), r(1, 1, 4, 5),
+                                                             r(1, None, 6, 7)], lambda h: h[3])]
+
+
+@pytest.mark.parametrize("why, before, history, blamed", BLAME, ids=[b[0] for b in BLAME])
+def test_the_call_that_no_order_of_what_was_known_explains_is_blamed(why, before, history, blamed):
+    verdict = linearizable(history)
+    assert (verdict.ok, verdict.blocking) == (False, blamed(history))
+    assert len(verdict.prefix) >= before
 
 
 @pytest.mark.parametrize("why, ok, history", KV, ids=[c[0] for c in KV])
