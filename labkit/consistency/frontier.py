@@ -43,7 +43,7 @@ def frontier(task: Task, meter: Meter) -> Steps:
             explained = yield from walk.returned(i, position)
             if not explained:
                 walk.settle()
-                order = [task.shown[j] for j in (*walk.order, *_unrolled(walk.longest()))]
+                order = [task.shown[j] for j in (*walk.order, *_unrolled(walk.shortest()))]
                 return SearchResult(False, order, task.shown[i], position)
             walk.configurations = explained
             position += 1
@@ -52,7 +52,7 @@ def frontier(task: Task, meter: Meter) -> Steps:
             settle = position + SETTLE + walk.settle()
             yield
     walk.settle()
-    walk.order.extend(_unrolled(walk.longest()))
+    walk.order.extend(_unrolled(walk.shortest()))
     return SearchResult(True, task.complete(walk.order))
 
 
@@ -127,14 +127,14 @@ class _Walk:
         self.meter.hold(STEP * left + CONFIGURATION * len(paths) + 8 * len(self.order))
         return left
 
-    def longest(self) -> Path:
+    def shortest(self) -> Path:
         def length(path: Path) -> int:
             n = 0
             while path:
                 n, path = n + 1, path[1]
             return n
 
-        return max(self.configurations.values(), key=length) if len(self.configurations) < 50 \
+        return min(self.configurations.values(), key=length) if len(self.configurations) < 50 \
             else next(iter(self.configurations.values()))
 
     def call(self, i: int) -> None:

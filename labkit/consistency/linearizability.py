@@ -17,7 +17,7 @@ from labkit.consistency.stray import stray
 from labkit.consistency.task import SearchResult, Task
 from labkit.consistency.zones import zones
 
-SMALL = 40                  # operations up to which an engine is done before the zones are laid out
+SMALL = 12                  # operations up to which an engine is done before the zones are laid out
 SHARE, MOST = 0.1, 0.5      # of the budget, and s at most, to find who is to blame before an answer from nowhere
 
 
