@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ("ranges", "files", "machine", "progress", "installer")
+SMALL = ("ranges", "files", "machine", "progress", "sweep", "installer")
 GROUND = ("wire", "loopback")
 TOPICS = ("metastability", "consistency", "crdt", "interactions", "remote", "inference", "gateway", "operations")
 FLOOR = {**dict.fromkeys(SMALL, 0), **dict.fromkeys(GROUND, 1), "course": 2, **dict.fromkeys(TOPICS, 3)}

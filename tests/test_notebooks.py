@@ -1,6 +1,7 @@
 """The notebook contract, the claims ledger, and every panel of every notebook at its extremes."""
 
 import json
+import os
 import re
 import statistics
 from pathlib import Path
@@ -161,6 +162,13 @@ PANELS = {
 
 def test_each_lesson_makes_its_panels(lesson):
     assert len(lesson.panels) == PANELS[lesson.path.stem]
+
+
+@pytest.mark.xdist_group("alike")
+def test_workers_share_out_whole_lessons(request):
+    """pytest-xdist that cannot group tests does not say so: every worker would run every lesson."""
+    if "PYTEST_XDIST_WORKER" in os.environ and request.config.getoption("loadgroup"):
+        assert request.node.nodeid.endswith("@alike")
 
 
 def test_conda_users_get_all_parts():

@@ -144,11 +144,13 @@ class Upstream:
         """Server-sent events, cut at blank lines; a stream that says nothing for `idle` seconds is dead."""
         rest = b""
         while True:
+            left = deadline.left
             try:
-                async with asyncio.timeout(min(self.timeouts.idle, deadline.left)):
+                async with asyncio.timeout(min(self.timeouts.idle, left)):
                     chunk = await response.content.readany()
             except TimeoutError:
-                deadline.check("in the stream", begun=True)
+                if left <= self.timeouts.idle:      # not what the clock says now: a timer may go off a moment early
+                    raise DeadlineExceeded("in the stream", deadline.seconds, begun=True) from None
                 raise UpstreamError(f"the engine sent nothing for {self.timeouts.idle:g} s") from None
             if not chunk:
                 if rest.strip():

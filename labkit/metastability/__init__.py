@@ -1,21 +1,29 @@
 """Metastable failures: a small trigger, a system that stays down after it is gone, and what brings it back."""
 
-from labkit.metastability import theory
-from labkit.metastability.assess import Assessment, assess
+from labkit.metastability import loops, theory
+from labkit.metastability.assess import Assessment, assess, assess_tiers
 from labkit.metastability.model import (
+    AdaptiveConcurrency,
+    AdaptiveThrottle,
+    Autoscaler,
     Backoff,
     Breaker,
+    Cache,
     Clients,
     CoDel,
     Fifo,
     Lifo,
     Load,
+    Pool,
+    Priority,
     RetryBudget,
     Service,
     Trigger,
 )
 from labkit.metastability.run import Run
-from labkit.metastability.simulate import simulate
+from labkit.metastability.simulate import simulate, simulate_tiers
+from labkit.metastability.tiers import Tier
 
-__all__ = ["Assessment", "Backoff", "Breaker", "Clients", "CoDel", "Fifo", "Lifo", "Load", "RetryBudget", "Run",
-           "Service", "Trigger", "assess", "simulate", "theory"]
+__all__ = ["AdaptiveConcurrency", "AdaptiveThrottle", "Assessment", "Autoscaler", "Backoff", "Breaker", "Cache",
+           "Clients", "CoDel", "Fifo", "Lifo", "Load", "Pool", "Priority", "RetryBudget", "Run", "Service", "Tier",
+           "Trigger", "assess", "assess_tiers", "loops", "simulate", "simulate_tiers", "theory"]

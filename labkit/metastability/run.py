@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
 # pandas is imported where a table is made: a dozen live servers start in the time one `import pandas` takes
 
-# How an attempt ended. OK: answered in time. LATE: completed after its client had left. SHED: refused or
-# dropped while its client waited. DROPPED: dropped after its client had left. WAITING: the run ended first.
-OK, LATE, SHED, DROPPED, WAITING = range(5)
-FATES = ["ok", "late", "shed", "dropped", "waiting"]
+# How an attempt ended. OK: answered in time. LATE: completed, well or badly, after its client had left. SHED:
+# refused or dropped while its client waited. DROPPED: dropped after its client had left, or never sent for want of
+# a connection. WAITING: the run ended first. ERROR: answered in time, with an error.
+OK, LATE, SHED, DROPPED, WAITING, ERROR = range(6)
+FATES = ["ok", "late", "shed", "dropped", "waiting", "error"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -32,8 +33,11 @@ class Run:
     """The record of one experiment. Times are seconds from its start; arrays have one entry per attempt.
 
     offered: arrival time of each request (its first try). sent, arrived, started, ended: when an attempt left
-    its client, reached the server, began service (inf: never) and completed or was refused (inf: neither).
-    request, number: whose attempt it is, and the how-manieth (0 is the first try). fate: index into `FATES`.
+    its client, reached the server (inf: not yet), began service (inf: never) and completed or was refused there
+    (inf: neither). request, number: whose attempt it is, and the how-manieth (0 is the first try). fate: index into
+    `FATES`. answers: when the answer was back at a client that waited (None: at once, when the attempt ended).
+    hits: when requests were answered from the cache, without an attempt. kind: the class of each request
+    (None: there are no classes).
     """
 
     experiment: Experiment
@@ -45,6 +49,9 @@ class Run:
     started: Floats
     ended: Floats
     fate: Ints
+    answers: Floats | None = None
+    hits: Floats = field(default_factory=lambda: np.zeros(0))
+    kind: Ints | None = None
 
     # ------------------------------------------------------------------------------------------ what was run
     @property
@@ -76,6 +83,13 @@ class Run:
             "latency": self.ended - self.offered[self.request] if len(self.sent) else self.sent})
 
     @cached_property
+    def answered(self) -> Floats:
+        """When the client of each attempt had its answer, good or bad, s; inf where it got none (yet)."""
+        if self.answers is not None:
+            return self.answers
+        return np.where(np.isin(self.fate, [OK, SHED, ERROR]), self.ended, math.inf)
+
+    @cached_property
     def timed_out_at(self) -> Floats:
         """When each client gave up on its attempt, s; inf where it did not (yet)."""
         deadline = self.sent + self.clients.timeout
@@ -88,33 +102,52 @@ class Run:
 
         offered: new requests. attempts: everything sent. goodput: requests answered while their client waited.
         late: attempts completed for a client that had left. timed_out: attempts given up on. retried: retries
-        sent. shed: refused or dropped. queue, in_service: attempts there at the end of the second. p50, p99:
-        latency of the requests answered in that second, s from their first try (NaN where there are none).
+        sent. shed: refused or dropped. errors: answered in time, with an error. hits: requests answered from the
+        cache, which are part of the goodput. queue, in_service: attempts there at the end of the second. p50, p99:
+        latency of the requests that the service answered in that second, s from their first try (NaN where there
+        are none).
         """
         import pandas as pd
 
         ok = self.fate == OK
         refused = (self.fate == SHED) | (self.fate == DROPPED)
-        left_queue = np.where(refused, self.ended, self.started)
-        latency = self.ended[ok] - self.offered[self.request[ok]]
+        came = np.isfinite(self.arrived)
+        left_queue = np.minimum(self.started, self.ended)
+        answered = self.answered[ok]
+        latency = answered - self.offered[self.request[ok]]
         return pd.DataFrame({
             "offered": self._count(self.offered),
             "attempts": self._count(self.sent),
-            "goodput": self._count(self.ended[ok]),
+            "goodput": self._count(self.served_at),
             "late": self._count(self.ended[self.fate == LATE]),
             "timed_out": self._count(self.timed_out_at),
             "retried": self._count(self.sent[self.number > 0]),
             "shed": self._count(self.ended[refused]),
-            "queue": np.cumsum(self._count(self.arrived) - self._count(left_queue)),
-            "in_service": np.cumsum(self._count(self.started) - self._count(self.ended[~refused])),
-            "p50": self._quantile(self.ended[ok], latency, 0.5),
-            "p99": self._quantile(self.ended[ok], latency, 0.99),
+            "errors": self._count(self.answered[self.fate == ERROR]),
+            "hits": self._count(self.hits),
+            "queue": np.cumsum(self._count(self.arrived) - self._count(left_queue[came])),
+            "in_service": np.cumsum(self._count(self.started) - self._count(self.ended[np.isfinite(self.started)])),
+            "p50": self._quantile(answered, latency, 0.5),
+            "p99": self._quantile(answered, latency, 0.99),
         }, index=pd.RangeIndex(self._seconds, name="second"))
+
+    @cached_property
+    def served_at(self) -> Floats:
+        """When each request that was answered in time was, by the service or from the cache, s."""
+        good = self.answered[self.fate == OK]
+        return np.concatenate([good, self.hits]) if len(self.hits) else good
 
     # ------------------------------------------------------------------------------------------ figures
     def goodput(self, start: float, stop: float) -> float:
         """Requests per second answered in [start, stop) while their client still waited."""
-        return self._rate(self.ended[self.fate == OK], start, stop)
+        return self._rate(self.served_at, start, stop)
+
+    def goodput_of(self, kind: int, start: float, stop: float) -> float:
+        """`goodput` of the requests of one class. Raises ValueError if the load has no classes."""
+        if self.kind is None:
+            raise ValueError("Run.kind: the load has no classes; see Load.with_classes")
+        good = self.fate == OK
+        return self._rate(self.answered[good & (self.kind[self.request] == kind)], start, stop)
 
     def amplification(self, start: float, stop: float) -> float:
         """Attempts sent per request offered in [start, stop); NaN if nothing was offered."""
@@ -123,9 +156,10 @@ class Run:
 
     @property
     def disturbance(self) -> tuple[float, float]:
-        """(start, stop) in s of the trigger or the unusual load; (0, 0) if there was none."""
-        if self.experiment.trigger:
-            return self.experiment.trigger.start, self.experiment.trigger.stop
+        """(start, stop) in s of the triggers, first to last, or the unusual load; (0, 0) if there was none."""
+        triggers = self.experiment.triggers
+        if triggers:
+            return min(each.start for each in triggers), max(each.stop for each in triggers)
         return self.load.disturbance or (0.0, 0.0)
 
     @cached_property
@@ -138,7 +172,7 @@ class Run:
         window = 10
         start, stop = self.disturbance
         seconds = int(self.duration)
-        good = np.convolve(self._count(self.ended[self.fate == OK])[:seconds], np.ones(window), "valid")
+        good = np.convolve(self._count(self.served_at)[:seconds], np.ones(window), "valid")
         if self.clients.population:
             wanted = np.full(len(good), window * (self.goodput(start / 2, start) if start > 0 else 0.0))
         else:

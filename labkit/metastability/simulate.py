@@ -1,225 +1,121 @@
-"""The fast engine: one event loop over four sources of events, in plain Python.
+"""The fast engine: one event loop over three sources of events, in plain Python.
 
-`telling.py` tells the same story in SimPy, ten times slower and easier to read; a test holds the two to the
-same fate for every attempt.
+`callers.py` has the clients and `server.py` the servers that it drives. `telling.py` tells the same story in SimPy,
+ten times slower and easier to read; a test holds the two to the same fate for every attempt.
 """
 
 from __future__ import annotations
 
-import heapq
+import itertools
 import math
-import random
-from collections import deque
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import Any
 
 import numpy as np
 
+from labkit.metastability.callers import GONE, Callers
 from labkit.metastability.experiment import Experiment
-from labkit.metastability.model import Clients, CoDel, Lifo, Load, Service, Trigger
-from labkit.metastability.policies import BreakerState, BudgetState, CoDelState, delay
-from labkit.metastability.run import DROPPED, LATE, OK, SHED, WAITING, Run
+from labkit.metastability.model import Clients, Load, Service, Trigger
+from labkit.metastability.run import WAITING, Run
+from labkit.metastability.tiers import Tier, experiments
 
-# what can be waiting in the agenda, besides completions, time-outs and fresh arrivals
-SEND, THINK, ARRIVE, RESUME = range(4)
-GONE = WAITING + 1
+LATER = 1 << 60     # order numbers from here on are not completions; see Agenda
 
 
-def simulate(service: Service, clients: Clients, load: Load, duration: float,
-             seed: int = 0, trigger: Trigger | None = None) -> Run:
+class Agenda:
+    """All that is planned, as a heap of (time, order, what to call, with what). At one moment completions come first,
+    in the order of their starts, and everything else in the order in which it was planned."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[float, int, Callable[[float, Any], None], Any]] = []
+        self.starts, self.count = itertools.count(), LATER
+        self.plan(math.inf, lambda now, what: None, None)       # so that it is never empty
+
+    def plan(self, time: float, call: Callable[[float, Any], None], what: Any) -> None:
+        self.count += 1
+        heappush(self.heap, (time, self.count, call, what))
+
+
+def simulate(service: Service, clients: Clients, load: Load, duration: float, seed: int = 0,
+             trigger: Trigger | Sequence[Trigger] | None = None) -> Run:
     """Run `clients` under `load` against `service` for `duration` simulated seconds.
 
     seed: whole number >= 0; the same seed gives the same run on every platform. With `clients.population` N the
     load is what N idle clients would send together, so each thinks for N / rate seconds on average.
-    Raises ValueError for parameters that make no sense together.
+    trigger: what goes wrong, one or several. Raises ValueError for parameters that make no sense together.
     """
     experiment = Experiment(service, clients, load, duration, trigger, seed)
-    timeout, retries, workers = clients.timeout, clients.retries, service.workers
-    base, slope = service.base_latency, service.slope
-    limit = math.inf if isinstance(service.queue, CoDel) or service.queue.limit is None else service.queue.limit
-    drop_expired, drop_hopeless = service.drop == "expired", service.drop == "hopeless"
-    codel = CoDelState(service.queue) if isinstance(service.queue, CoDel) else None
-    exponential = random.Random(2 * seed + 1).expovariate if service.times == "exponential" else None
-    jitter = random.Random(2 * seed)
-    bucket = BudgetState(clients.budget) if clients.budget else None
-    credit_tries = bucket is not None and bucket.budget.credit == "first_try"
-    credit_success = bucket is not None and not credit_tries
-    breaker = BreakerState(clients.breaker) if clients.breaker else None
-    outage = trigger if trigger and trigger.kind == "outage" else None
-    pause = trigger if trigger and trigger.kind == "pause" else None
-    slow = trigger if trigger and trigger.kind == "slowdown" else None
+    callers = _play([Tier(service, clients, trigger)], load, duration, seed)
+    return _record(experiment, callers[0])
 
-    # one row per request
-    offered: list[float] = []
-    last_delay: list[float] = []
-    # one row per attempt, in the order sent
-    sent: list[float] = []
-    request: list[int] = []
-    number: list[int] = []          # 0 is the first try
-    started: list[float] = []
-    ended: list[float] = []         # completion, or the moment it was refused or dropped
-    fate: list[int] = []            # WAITING: there, and so is its client; GONE: there, but its client has left
-    held: dict[int, float] = {}     # arrival of attempts that an outage kept back; the others arrive when sent
 
-    queue: deque[int] = deque()
-    take = queue.pop if isinstance(service.queue, Lifo) else queue.popleft
-    completions: list[tuple[float, int]] = []
-    agenda: list[tuple[float, int, int, int, int]] = []
-    active = sequence = 0
-    paused = False
-    push, pop, inf = heapq.heappush, heapq.heappop, math.inf
+def simulate_tiers(tiers: Sequence[Tier], load: Load, duration: float, seed: int = 0) -> tuple[Run, ...]:
+    """Run users under `load` against the first tier, which calls the second, and so on; one `Run` per tier.
 
-    def plan(time: float, kind: int, who: int = 0, k: int = 0) -> None:
-        nonlocal sequence
-        sequence += 1
-        push(agenda, (time, sequence, kind, who, k))
+    The requests of a later tier's run are the calls that the tier in front made. Raises ValueError like `simulate`.
+    """
+    each = experiments(tiers, load, duration, seed)
+    callers = _play(list(tiers), load, duration, seed)
+    return tuple(_record(experiment, caller) for experiment, caller in zip(each, callers, strict=True))
 
-    def think(now: float) -> None:
-        """A client of a closed system thinks and will then send a new request."""
-        size = clients.population or 1
-        wake = load.later(now, size * think_rng.expovariate(1), duration)
-        if wake < inf:
-            plan(wake, THINK)
 
-    def new_request(now: float) -> None:
-        offered.append(now)
-        last_delay.append(0.0)
-        if bucket and credit_tries:
-            bucket.credit()
-        send(now, len(offered) - 1, 0)
-
-    def send(now: float, who: int, k: int) -> None:
-        if breaker and not breaker.allows(now):
-            finish(now)
-            return
-        attempt = len(sent)
-        sent.append(now)
-        request.append(who)
-        number.append(k)
-        started.append(inf)
-        ended.append(inf)
-        fate.append(WAITING)
-        if outage and outage.start <= now < outage.stop:
-            held[attempt] = outage.stop
-            plan(outage.stop, ARRIVE, attempt)
-        else:
-            arrive(now, attempt)
-
-    def arrive(now: float, attempt: int) -> None:
-        if len(queue) >= limit and (active >= workers or paused):
-            refuse(now, attempt)
-        else:
-            queue.append(attempt)
-            if active < workers and not paused:
-                serve(now)
-
-    def serve(now: float) -> None:
-        """Start queued attempts while a worker is free."""
-        nonlocal active
-        while queue and active < workers:
-            attempt = take()
-            length = base + slope * (active + 1)
-            if slow and slow.start <= now < slow.stop:
-                length *= slow.factor
-            deadline = sent[attempt] + timeout
-            if (drop_expired and now >= deadline) or (drop_hopeless and now + length > deadline) \
-                    or (codel and codel.drops(now, now - held.get(attempt, sent[attempt]))):
-                refuse(now, attempt)
-                continue
-            active += 1
-            started[attempt] = now
-            push(completions, (now + (exponential(1 / length) if exponential else length), attempt))
-
-    def refuse(now: float, attempt: int) -> None:
-        """The service says no: at once to a client that waits, to nobody if it has left."""
-        ended[attempt] = now
-        if fate[attempt] == WAITING:
-            fate[attempt] = SHED
-            failed(now, attempt)
-        else:
-            fate[attempt] = DROPPED
-
-    def failed(now: float, attempt: int) -> None:
-        """An attempt was refused or timed out: retry, if the policies let us."""
-        if breaker:
-            breaker.record(now, False)
-        k, who = number[attempt], request[attempt]
-        if k >= retries or (bucket and not bucket.spend()):
-            finish(now)
-        elif clients.backoff:
-            last_delay[who] = wait = delay(clients.backoff, k, jitter, last_delay[who])
-            plan(now + wait, SEND, who, k + 1)
-        elif fate[attempt] == SHED:
-            plan(now, SEND, who, k + 1)     # through the agenda: we may be inside serve()
-        else:
-            send(now, who, k + 1)
-
-    def finish(now: float) -> None:
-        """A request is over, well or badly; a client of a closed system goes back to thinking."""
-        if clients.population:
-            think(now)
-
-    if clients.population:
-        think_rng = random.Random(2 * seed + 3)
+def _play(tiers: list[Tier], load: Load, duration: float, seed: int) -> list[Callers]:
+    """Set the scene and let everything happen."""
+    agenda = Agenda()
+    callers: list[Callers] = []
+    for number in range(len(tiers)):
+        front = callers[-1] if callers else None
+        caller = Callers(agenda, tiers, number, load, duration, seed, front)
+        for server in front.servers if front else ():
+            server.onward = caller
+        callers.append(caller)
+    users = callers[0]
+    if users.clients.population:
         fresh: list[float] = []
-        for _ in range(clients.population):
-            think(0.0)
+        for _ in range(users.clients.population):
+            users.think(0.0)
     else:
         fresh = load.arrivals(duration, np.random.default_rng(seed)).tolist()
-    fresh.append(inf)
-    if pause:
-        plan(pause.start, RESUME, 0)
-        plan(pause.stop, RESUME, 1)
+    _loop(agenda, users, [*fresh, math.inf], duration)
+    return callers
 
+
+def _loop(agenda: Agenda, users: Callers, fresh: list[float], duration: float) -> None:
+    """The event loop. Of what happens at one moment, completions come first, then time-outs, then new requests."""
+    heap, pop, inf = agenda.heap, heappop, math.inf
+    sent, fate, timeout, expire, new_request = users.sent, users.fate, users.timeout, users.expire, users.new_request
     coming = 0      # next fresh arrival
-    due = 0         # oldest attempt whose client may still wait: constant time-out, so they expire in order
+    due = 0         # oldest attempt whose user may still wait: constant time-out, so they expire in order
     while True:
         while due < len(sent) and fate[due] != WAITING:
             due += 1
-        t_done = completions[0][0] if completions else inf
         t_due = sent[due] + timeout if due < len(sent) else inf
-        t_plan = agenda[0][0] if agenda else inf
         t_new = fresh[coming]
-        now = min(t_done, t_due, t_plan, t_new)
-        if now >= duration:
-            break
-        if t_done == now:
-            attempt = pop(completions)[1]
-            active -= 1
-            ended[attempt] = now
-            if fate[attempt] == WAITING:
-                fate[attempt] = OK
-                if breaker:
-                    breaker.record(now, True)
-                if bucket and credit_success:
-                    bucket.credit()
-                finish(now)
-            else:
-                fate[attempt] = LATE
-            if queue and not paused:
-                serve(now)
-        elif t_due == now:
-            fate[due] = GONE
-            failed(now, due)
-        elif t_new == now:
-            coming += 1
-            new_request(now)
+        now, order, call, what = heap[0]
+        if now <= t_due and now <= t_new and (order < LATER or (now < t_due and now < t_new)):
+            if now >= duration:
+                return
+            pop(heap)
+            call(now, what)
+        elif t_due <= t_new:
+            if t_due >= duration:
+                return
+            expire(t_due, due)
         else:
-            _, _, kind, who, k = pop(agenda)
-            if kind == SEND:
-                send(now, who, k)
-            elif kind == THINK:
-                new_request(now)
-            elif kind == ARRIVE:
-                arrive(now, who)
-            else:
-                paused = who == 0
-                if paused and pause:        # what is in service stands still, too; adding keeps the heap a heap
-                    completions[:] = [(time + pause.length, attempt) for time, attempt in completions]
-                else:
-                    serve(now)
+            if t_new >= duration:
+                return
+            coming += 1
+            new_request(t_new)
 
-    arrived, fates = np.array(sent), np.array(fate, dtype=int)
-    arrived[list(held)] = list(held.values())
-    fates[fates == GONE] = WAITING
-    return Run(experiment, offered=np.array(offered),
-               sent=np.array(sent), request=np.array(request, dtype=int), number=np.array(number, dtype=int),
-               arrived=arrived, started=np.array(started), ended=np.array(ended), fate=fates)
+
+def _record(experiment: Experiment, caller: Callers) -> Run:
+    fate = np.array(caller.fate, dtype=int)
+    fate[fate == GONE] = WAITING
+    sent = np.array(caller.sent)
+    return Run(
+        experiment, offered=np.array(caller.offered), sent=sent, request=np.array(caller.request, dtype=int),
+        number=np.array(caller.number, dtype=int), arrived=np.array(caller.arrived) if caller.far else sent,
+        started=np.array(caller.started), ended=np.array(caller.ended), fate=fate,
+        answers=np.array(caller.answered) if caller.delay else None, hits=np.array(caller.hits),
+        kind=np.array([marks.kind for marks in caller.marks], dtype=int) if caller.kinds else None)

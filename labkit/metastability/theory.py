@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from labkit import ranges
 from labkit.metastability.approximate import Chain, ctmc, fluid
 from labkit.metastability.model import Clients, Load, Service, steady_rate
 
-__all__ = ["Chain", "backlog_growth", "closed_backoff_needed", "collapsed_amplification", "ctmc", "erlang_c", "fluid",
-           "healthy_limit", "load_to_drop", "mm1_patience", "mm1k_loss", "recovery_time", "safe_queue_limit",
-           "saturated_throughput", "service_time_when_full", "shortest_spike", "smallest_trigger", "tipping_load"]
+__all__ = ["Chain", "attempts_at_the_back", "backlog_growth", "closed_backoff_needed", "cold_cache_band",
+           "collapsed_amplification", "ctmc", "erlang_c", "fluid", "healthy_limit", "load_to_drop", "mm1_patience",
+           "mm1k_loss", "queue_of_no_return", "reconnect_band", "recovery_time", "refusing_throughput",
+           "safe_queue_limit", "saturated_throughput", "scaled_in_band", "service_time_when_full", "shortest_spike",
+           "smallest_trigger", "tipping_load"]
 
 
 def saturated_throughput(service: Service) -> float:
@@ -48,7 +51,9 @@ def healthy_limit(service: Service, clients: Clients) -> float:
 def collapsed_amplification(clients: Clients) -> float:
     """A: attempts per request once every attempt fails. 1 + R; a budget of ratio r caps it at 1 + r if first
     tries earn the tokens, and at 1 if successes do, because there are none. Backoff does not appear: it moves
-    retries in time and leaves their number alone."""
+    retries in time and leaves their number alone. Without a time-out nobody retries: 1."""
+    if clients.timeout == math.inf:
+        return 1.0
     if clients.budget is None:
         return 1 + clients.retries
     earned = clients.budget.ratio if clients.budget.credit == "first_try" else 0.0
@@ -83,13 +88,101 @@ def recovery_time(service: Service, clients: Clients, load: float | Load, backlo
 def safe_queue_limit(service: Service, clients: Clients) -> int:
     """K = mu (T - S): the longest queue whose last attempt still finishes in time.
 
-    A shorter bound sheds work that would fail anyway; a longer one serves the dead.
+    A shorter bound sheds work that would fail anyway; a longer one serves the dead. Raises ValueError where clients
+    wait for ever, and any queue is safe.
 
     >>> safe_queue_limit(Service(0.5, 0.01, 50), Clients(timeout=3, retries=3))
     100
     """
+    if clients.timeout == math.inf:
+        raise ValueError("Clients.timeout = inf: whoever waits for ever is served by a queue of any length")
     slack = clients.timeout - service_time_when_full(service)
     return max(0, math.floor(saturated_throughput(service) * slack + 1e-9))
+
+
+def queue_of_no_return(service: Service, load: float | Load) -> float:
+    """Q = (c / load - S) / q: the backlog above which a server that gets slower by q (s) for each attempt that waits
+    no longer keeps up with `load` (1/s), retries or not; inf if q = 0, 0 if it does not keep up at all.
+
+    >>> round(queue_of_no_return(Service(0.5, 0.01, 50, queue_slope=0.005), 30), 1)
+    133.3
+    """
+    rate = steady_rate(load)
+    slack = service.workers / rate - service_time_when_full(service) if rate else math.inf
+    if slack <= 0:
+        return 0.0
+    return slack / service.queue_slope if service.queue_slope else math.inf
+
+
+def refusing_throughput(service: Service, attempts: float) -> float:
+    """(c - r a) / (S - r): what an overloaded server completes of `attempts` a (1/s) when each refusal costs it r s of
+    a worker's time; 0 from a = c / r on, where it does nothing but refuse. Not overloaded: a itself.
+
+    Source: c workers have c s to spend in a second: x S + (a - x) r = c. That such a server ends up doing nothing is
+    the receive livelock of Mogul & Ramakrishnan, ACM TOCS 15(3), 1997.
+
+    >>> refusing_throughput(Service(0.5, 0.01, 50, refusal_cost=0.1), 100)
+    44.44444444444444
+    """
+    ranges.number("attempts", attempts, 0)
+    if attempts <= saturated_throughput(service):
+        return attempts
+    cost = service.refusal_cost
+    return max(0.0, (service.workers - cost * attempts) / (service_time_when_full(service) - cost))
+
+
+def cold_cache_band(service: Service, clients: Clients) -> tuple[float, float]:
+    """Loads (1/s) between which an empty look-aside cache can stay empty: `tipping_load` and limit / (1 - h).
+
+    Below, the service carries all requests without the cache; above, it does not even carry the misses. Source:
+    Bronson et al., HotOS 2021, section 2.2: a database of 300 queries/s behind a cache with 90 % hits.
+
+    >>> from labkit.metastability.model import Cache
+    >>> cold_cache_band(Service(0.1, 0, 30), Clients(1, 0, cache=Cache(0.9, keys=10_000)))
+    (300.0, 3000.0)
+    """
+    hits = clients.cache.hit_ratio if clients.cache else 0.0
+    limit = healthy_limit(service, clients)
+    return tipping_load(service, clients), round(limit / (1 - hits), 9) if hits < 1 else math.inf
+
+
+def reconnect_band(service: Service, clients: Clients) -> tuple[float, float]:
+    """Loads (1/s) between which a reconnect storm sustains itself: c / (S + k) / A, and the healthy limit.
+
+    Every time-out closes a connection, and to accept the next costs k s of a worker: a collapsed server completes
+    c / (S + k) attempts/s. Fluid argument as above; A is 1 without retries.
+
+    >>> from labkit.metastability.model import Pool
+    >>> reconnect_band(Service(0.5, 0.01, 50), Clients(3, 0, pool=Pool(200, connect=0.5)))
+    (33.333333333333336, 50.0)
+    """
+    connect = clients.pool.connect if clients.pool else 0.0
+    reduced = service.workers / (service_time_when_full(service) + connect)
+    return reduced / collapsed_amplification(clients), healthy_limit(service, clients)
+
+
+def scaled_in_band(service: Service, clients: Clients) -> tuple[float, float]:
+    """Loads (1/s) between which an autoscaler that goes by what is answered keeps a service down: the tipping load
+    at its least number of workers, and the healthy limit at its most. Raises ValueError without an autoscaler.
+
+    >>> from labkit.metastability.model import Autoscaler
+    >>> scaler = Autoscaler(0.8, least=10, most=50, metric="answered")
+    >>> [round(load, 1) for load in scaled_in_band(Service(0.5, 0.01, 50, autoscaler=scaler), Clients(3, 0))]
+    [16.7, 50.0]
+    """
+    if service.autoscaler is None:
+        raise ValueError("Service.autoscaler = None: nothing scales this service in")
+    least, most = (replace(service, workers=count) for count in (service.autoscaler.least, service.autoscaler.most))
+    return tipping_load(least, clients), healthy_limit(most, clients)
+
+
+def attempts_at_the_back(*retries: float) -> float:
+    """(1 + R1) (1 + R2) ...: attempts that the last tier sees per request of a user while all of them fail.
+
+    >>> attempts_at_the_back(3, 3)
+    16
+    """
+    return math.prod(1 + each for each in retries)
 
 
 def load_to_drop(service: Service, clients: Clients, load: float | Load) -> float:

@@ -13,6 +13,8 @@ from labkit.interactions.cases import CASES, CONTROLS, STRIKING, case
 from labkit.interactions.judge import judge
 from labkit.interactions.values import Mapping, kept, plain
 
+pytestmark = pytest.mark.xdist_group("matrix")      # it takes half a minute: once, not once a worker
+
 
 @pytest.fixture(scope="module")
 def whole():
