@@ -58,7 +58,7 @@ def frontier(task: Task, meter: Meter) -> Steps:
 
 class _Walk:
     def __init__(self, task: Task, meter: Meter):
-        self.task, self.meter, self.after = task, meter, task.after
+        self.task, self.meter, self.after, self.awaited = task, meter, task.after, set(task.after.values())
         self.configurations: dict[Configuration, Path] = {(task.initial, 0, 0): None}
         self.order = array("q")                     # what all configurations' orders begin with
         self.bit: dict[int, int] = {}               # open calls that will return -> their bit
@@ -196,7 +196,7 @@ class _Walk:
         waiting = [j for j, bit in self.bit.items() if not mask & bit]
         for j in self.changing:
             if not mask & self.bit[j] and (not self.after or self.free(j, mask)) \
-                    and (j == due or ahead is None or ahead.useful(task.acts[j], waiting)):
+                    and (j == due or ahead is None or j in self.awaited or ahead.useful(task.acts[j], waiting)):
                 new = task.apply(state, task.acts[j])
                 if new is not IMPOSSIBLE and self.may_be(new, mask | self.bit[j], used, position):
                     yield self.look((new, mask | self.bit[j], used), [j, path])

@@ -38,6 +38,7 @@ class _Search:
     def __init__(self, task: Task, meter: Meter):
         self.task, self.meter = task, meter
         self.codes, self.stop, self.slots, self.after = task.timeline, task.stop, task.slots, task.after
+        self.awaited = set(task.after.values())
         self.position = 0                           # the first return whose call is not ordered
         self.open: dict[int, int] = {}              # slot -> call open there
         self.mask, self.used = 0, 0                 # the open calls, by slot, and the crashed calls that are ordered
@@ -112,7 +113,8 @@ class _Search:
         due = self.codes[self.position] >> 1
         wanted = acts[due][1] if acts[due][0] in ("read", "cas", "members") else state
         ahead = task.ahead
-        steps = [i for i in found if not task.looks[i] and (i == due or not ahead or ahead.useful(acts[i], found))]
+        steps = [i for i in found if not task.looks[i] and (
+            i == due or not ahead or i in self.awaited or ahead.useful(acts[i], found))]
         if self.ghosts:
             steps += [~k for k in task.ghosts.options(state, self.ghosts, self.used, [acts[i] for i in found])
                       if self.free(task.ghosts.calls[k])
