@@ -42,6 +42,8 @@ def _check(options: argparse.Namespace) -> int:
     found = loaded(options.file)
     initial = found.initial if options.initial is None else _value(options.initial)
     model = options.model or found.model
+    if (model, found.model, found.initial) == ("register", "kv", None):
+        model = "kv"                                        # registers by key, as Jepsen's `independent` writes them
     try:
         verdict = linearizable(found.operations, model, options.budget, initial=initial)
     except Malformed as error:

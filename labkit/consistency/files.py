@@ -14,7 +14,10 @@ from labkit.consistency.jepsen import TRANSACTIONS, Loaded, from_edn, from_log, 
 from labkit.consistency.operation import ANSWERS, Operation
 
 FIELDS = "process, kind, args, result, invoked and returned"
-COLUMNS = ("process", "kind", "key", "value", "expected", "result", "invoked", "returned")
+COLUMNS = ("process", "kind", "args", "key", "value", "expected", "result", "invoked", "returned")
+ALSO = {"client": "process", "thread": "process", "f": "kind", "op": "kind", "operation": "kind", "input": "value",
+        "new": "value", "old": "expected", "output": "result", "start": "invoked", "call": "invoked",
+        "begin": "invoked", "end": "returned", "return": "returned", "finish": "returned"}
 NEEDED = ("process", "kind", "invoked", "returned")
 VALUED = {"write": ("value",), "put": ("value",), "append": ("value",), "cas": ("expected", "value"),
           "enqueue": ("value",), "add": ("value",), "remove": ("value",)}
@@ -41,9 +44,10 @@ def loaded(path: str | Path) -> Loaded:
     """Read a history; the text tells the format. ValueError names the file and the line that is wrong.
 
     JSON lines as `dump` writes them. CSV with a head line of the columns process, kind, invoked, returned (empty: it
-    never came back) and, as the kinds need them, key, value, expected, result; cells are JSON where they can be, else
-    text. EDN as Jepsen, Knossos and Maelstrom write it in `history.edn`, and Porcupine in its kv set: a vector of maps
-    or a map a line. Lines `INFO  jepsen.util - 0 :invoke :write 3`, as in Porcupine's etcd set.
+    never came back) and, as the kinds need them, key, value, expected, result, or args as a JSON list; cells are JSON
+    where they can be, else text; other usual names of the columns are known too. EDN as Jepsen, Knossos and Maelstrom
+    write it in `history.edn`, and Porcupine in its kv set: a vector of maps or a map a line. Lines
+    `INFO  jepsen.util - 0 :invoke :write 3`, as in Porcupine's etcd set.
     """
     name, raw = Path(path).name, Path(path).read_bytes()
     if raw.startswith(UTF_16):
@@ -81,7 +85,12 @@ def _reader(text: str) -> Any:
         return from_jsonl
     if first.startswith(("{", "[", "(", ";", "#")):
         return from_jsonl if _is_json(first) else from_edn
-    return from_csv if "," in first and first.split(",")[0].strip() in COLUMNS else from_jsonl
+    return from_csv if "," in first and _column(first.split(",")[0]) in COLUMNS else from_jsonl
+
+
+def _column(word: str) -> str:
+    name = word.strip().strip('"').lower()
+    return ALSO.get(name, name)
 
 
 def _is_json(line: str) -> bool:
@@ -141,10 +150,12 @@ def _from_row(row: Any, place: str) -> Operation:
 def from_csv(text: str, name: str) -> Loaded:
     """A head line with the names of the columns, then one call a line."""
     rows = csv.reader(io.StringIO(text), skipinitialspace=True)
-    head = [column.strip() for column in next(rows)]
+    head = [_column(column) for column in next(rows)]
     for column in head:
         if column not in COLUMNS:
             raise ValueError(f"{name}, line 1: column {column!r}; the columns are {', '.join(COLUMNS)}")
+    if len(set(head)) < len(head):
+        raise ValueError(f"{name}, line 1: a column is there twice: {', '.join(head)}")
     for column in NEEDED:
         if column not in head:
             raise ValueError(f"{name}, line 1: column {column!r} is missing")
@@ -165,9 +176,13 @@ def from_csv(text: str, name: str) -> Loaded:
 
 def _from_cells(row: dict[str, str], place: str) -> Operation:
     kind, args = row["kind"], list[Any]()
-    if kind in KEYED or (kind == "cas" and row.get("key")):
-        args.append(_cell(row, "key", kind, place))
-    args += [_cell(row, column, kind, place) for column in VALUED.get(kind, ())]
+    if row.get("args"):
+        listed = _cell(row, "args", kind, place)
+        args += listed if isinstance(listed, tuple) else [listed]
+    else:
+        if kind in KEYED or (kind == "cas" and row.get("key")):
+            args.append(_cell(row, "key", kind, place))
+        args += [_cell(row, column, kind, place) for column in VALUED.get(kind, ())]
     invoked, returned = _time(row, "invoked", place), _time(row, "returned", place)
     answers = kind in ANSWERS and returned < math.inf
     result = _cell(row, "result", kind, place) if answers else None

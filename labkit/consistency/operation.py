@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from numbers import Real
 from operator import attrgetter
 from typing import Any
 
@@ -75,7 +76,7 @@ def clock(time: object) -> str:
     """
     if isinstance(time, float) and math.isfinite(time):
         return f"{time:.3f}".rstrip("0").rstrip(".")
-    return str(time) if isinstance(time, (int, float)) else repr(time)
+    return str(time) if isinstance(time, Real) else repr(time)
 
 
 def validate(history: Iterable[Operation], model: str = "register", meter: Meter | None = None) -> list[Operation]:
@@ -123,7 +124,7 @@ def _kind_or_arguments(operation: Operation, model: str, kinds: dict[str, int]) 
 
 def _times(operation: Operation) -> None:
     for time in (operation.invoked, operation.returned):
-        if isinstance(time, bool) or not isinstance(time, (int, float)) or time != time:
+        if isinstance(time, bool) or not isinstance(time, Real) or time != time:
             raise Malformed(operation, "times must be numbers")
     if abs(operation.invoked) == math.inf or operation.returned < operation.invoked:
         raise Malformed(operation, "must be invoked at a finite time and return at or after it")

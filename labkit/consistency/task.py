@@ -90,7 +90,7 @@ class Task:
     @cached_property
     def crashed(self) -> bytearray:
         """For each call, whether it never came back."""
-        return bytearray(call.returned == math.inf for call in self.operations)
+        return bytearray(1 if call.returned == math.inf else 0 for call in self.operations)
 
     @cached_property
     def looks(self) -> bytearray:

@@ -128,6 +128,7 @@ def test_keys_by_independent_as_maelstrom_writes_them(tmp_path):
         ("get", (8,), None),
     ]
     assert linearizable(found.operations, "kv", initial=None).ok is True
+    assert main([str(tmp_path / "history.edn")]) == main([str(tmp_path / "history.edn"), "--model", "register"]) == 0
 
 
 def test_a_register_may_hold_vectors(tmp_path):
@@ -223,6 +224,13 @@ def test_a_history_in_which_every_call_failed_is_linearizable(tmp_path):
     )
 
 
+def test_csv_by_other_names_and_with_lists_of_arguments(tmp_path):
+    text = 'Client,op,args,output,start,end\n1,cas,"[""a"", 1, 2]",false,0,1\n2,write,5,,2,3\n2,read,[],5,4,5\n'
+    assert load(written(tmp_path / "h.csv", text)) == [
+        Operation(1, "cas", ("a", 1, 2), False, 0, 1), Operation(2, "write", (5,), None, 2, 3),
+        Operation(2, "read", (), 5, 4, 5)]
+
+
 def test_csv(tmp_path):
     assert load(
         written(
@@ -278,10 +286,11 @@ WRONG = {
     "UTF-16 without a mark": (LINE.encode("utf-16-le"), "line 1: this is not text, or not UTF-8"),
     "Latin-1": (LINE.encode() + b"\xe9", "line 2, byte 90: this is not UTF-8 text"),
     "a word": ("hello", "line 1: one JSON object"),
-    "columns": ("process,kind,start\n", "line 1: column 'start'; the columns"),
+    "columns": ("process,kind,from\n", "line 1: column 'from'; the columns"),
     "no column": ("process,kind,invoked\n", "line 1: column 'returned' is missing"),
     "only a head": (HEAD, "there is no operation in it"),
     "cells": (HEAD + "1,read,0,1\n", "line 2: 4 cells under 6 columns"),
+    "a column twice": ("process,kind,start,begin\n", "line 1: a column is there twice"),
     "no answer": (HEAD + "1,read,,,0,1\n", "line 2: a read needs a result"),
     "no time there": (HEAD + "1,write,1,,x,1\n", "line 2: invoked = 'x': must be a number"),
     "nan there": (HEAD + "1,write,1,,0,nan\n", "line 2: returned = 'nan': must be a number, or empty"),

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from labkit.consistency import Operation, linearizable
@@ -132,6 +133,12 @@ def test_it_cannot_start_as_something_else(model, initial, message):
 def test_an_answer_that_the_object_cannot_give_is_refused(model, call, message):
     with pytest.raises(ValueError, match=message):
         linearizable([call], model)
+
+
+def test_numbers_of_numpy_are_numbers():
+    history = [op("write", (np.int64(3),), None, np.int64(0), np.float64(1)), op("read", (), 3, np.int64(2), 3)]
+    assert linearizable(history).ok is True
+    assert linearizable([history[0], op("read", (), 3.0, 2, 3)]).ok is False
 
 
 def test_values_are_the_same_only_if_their_kinds_are():
