@@ -11,7 +11,7 @@ from labkit.consistency.task import SearchResult, Steps, Task
 
 TURN = 5_000                # units of work an engine does before it is another's turn
 LAG = 8                     # units an event may take the frontier before the search joins in
-ENGINES = {"frontier": frontier, "search": search}
+NEAR = 12                   # returns that are tried one by one to find the one to blame
 
 Found = tuple[str, SearchResult | None]             # the engine that found out; None if memory was spent
 Contest = Generator[None, None, Found]
@@ -76,8 +76,9 @@ def blame(task: Task, found: SearchResult, deadline: float, memory: Memory) -> S
 
     An engine knows every answer from the start. What it could not get past is to blame unless a call that was open
     there has an answer that says something, which counts only from its return; or the engine looked ahead. Then the
-    first return is sought up to which the history as it stood has no order: a few steps on, or by bisection. None is
-    blamed if time or memory do not suffice.
+    first return is sought up to which the history as it stood has no order: one by one, as it is near and to find an
+    order takes less than to find none; then in growing steps and by bisection. None is blamed if time or memory do not
+    suffice.
     """
     if found.ok or (not task.ahead and task.exact(found.position)):
         return found
@@ -92,7 +93,7 @@ def blame(task: Task, found: SearchResult, deadline: float, memory: Memory) -> S
             if answer is None:
                 return SearchResult(False, [])
             if answer.ok:
-                low, order, stride = probe, answer.order, 2 * stride
+                low, order, stride = probe, answer.order, stride * (1 if probe < NEAR else 2)
             else:
                 high, stride = probe, 0
     except Spent:

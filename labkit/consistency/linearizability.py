@@ -18,6 +18,7 @@ from labkit.consistency.task import SearchResult, Task
 from labkit.consistency.zones import zones
 
 SMALL = 12                  # operations up to which an engine is done before the zones are laid out
+FROM_NOWHERE = "and nothing called before could have led to that answer"
 SHARE, MOST = 0.1, 0.5      # of the budget, and s at most, to find who is to blame before an answer from nowhere
 
 
@@ -51,8 +52,10 @@ class Verdict:
         if self.ok is None:
             return f"unknown: {self.operations} operations, budget spent by {self.engine}"
         where = "" if self.key is None else f", key {self.key!r}"
-        if self.blocking is None or (self.why and not self.prefix):
-            return f"NOT linearizable{where}: {self.why or 'where it goes wrong was not found within the budget'}"
+        if self.blocking is None:
+            return f"NOT linearizable{where}: where it goes wrong was not found within the budget"
+        if self.why and not self.prefix:
+            return f"NOT linearizable{where}: no order explains {self.blocking}, {self.why}"
         return f"NOT linearizable{where}: after {len(self.prefix)} operations no order explains {self.blocking}"
 
 
@@ -108,9 +111,7 @@ def _judge(operations: list[Operation], model: Specification, start: Any, meter:
         if quick is None:
             place = stray(task, meter)
             if place is not None:
-                wrong = task.shown[task.timeline[place] >> 1]
-                return Ruling("values", _before(task, place, share, memory), key,
-                                 f"nothing called before could have led to {wrong}")
+                return Ruling("values", _before(task, place, share, memory), key, FROM_NOWHERE)
             contests[key] = task, contest(task, meter.deadline, memory)
         elif not quick.ok:
             return Ruling("zones", quick, key)
