@@ -42,6 +42,7 @@ def calibrated(*_: object, **__: object) -> calibrate.Calibration:
 # what is replaced while a notebook runs here, and by what
 STAND_INS: dict[str, dict[str, Callable[..., Any]]] = {
     "13_live_collapse": {"labkit.metastability.live.run_all": simulated},
+    "14_other_loops": {"labkit.metastability.live.run_all": simulated},
     "24_real_cluster": {"shutil.which": not_installed},
     "61_batching_and_memory": {"labkit.inference.calibrate.measure": calibrated},
     "62_prefix_caching": {"labkit.inference.calibrate.measure": calibrated},

@@ -152,6 +152,7 @@ def test_claims_do_not_interrupt_the_story(path):
 # how many panels each notebook shows: a panel that is no longer made fails here, not in silence
 PANELS = {
     "00_start_here": 2, "10_retry_storm": 2, "11_tipping_point": 2, "12_cures": 1, "13_live_collapse": 1,
+    "14_other_loops": 2,
     "20_quorum_latency": 3, "21_partitions": 3, "22_staleness": 3, "23_linearizability": 2, "24_real_cluster": 2,
     "30_merge_without_asking": 2, "31_gossip": 3, "32_what_merging_costs": 3, "33_mixed_consistency": 2,
     "40_five_ways_to_disagree": 2, "41_write_here_read_there": 3, "42_settings_that_disagree": 2,

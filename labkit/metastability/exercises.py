@@ -203,7 +203,7 @@ def _which_loop(named: Any) -> str | None:
     """Exercise 14.1: which of four loops each picture shows."""
     if not isinstance(named, dict) or set(named) != set(SUSPECTS):
         return 'a dict with a name for each picture is wanted: {"A": ..., "B": ..., "C": ..., "D": ...}'
-    unknown = [name for name in named.values() if name not in WORDS]
+    unknown = [name for name in named.values() if not isinstance(name, str) or name not in WORDS]
     if unknown:
         return f"{unknown[0]!r} is not one of the four: " + ", ".join(WORDS)
     wrong = [letter for letter, name in named.items() if SUSPECTS[letter] != name]
