@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import html
+import io
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 
 from labkit.consistency.explore import Counterexample
-from labkit.consistency.history import READS, Operation
+from labkit.consistency.history import Operation
 from labkit.consistency.linearizability import Verdict
+from labkit.consistency.models import READS, canonical
 from labkit.consistency.run import StoreRun
 from labkit.consistency.staleness import Staleness
 from labkit.course.figures import COLORS, beside, inside, label, log_axes, shade, space_time
 
 WRONG = COLORS["wasted"]
+AROUND, AFTER = 24, 6           # calls before and after the place that a saved picture shows
+LANES = 30                      # and processes at most
+LISTED = 200                    # calls of the prefix in a page
 
 
 def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None = None,
@@ -27,17 +37,17 @@ def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None
     A call that never came back runs to the right edge, hatched. A bar says as much as it has room for.
     """
     calls = [o for o in operations if window is None or (o.returned >= window[0] and o.invoked <= window[1])]
-    lanes = {process: i for i, process in enumerate(sorted({o.process for o in calls}, key=str))}
+    lanes = {process: i for i, process in enumerate(sorted({o.process for o in calls}, key=_by_number))}
     start, stop = window or _extent(calls)
     bars: dict[tuple[str, bool, bool], list[tuple[int, float, float]]] = {}
     for o in calls:
         lane, end = lanes[o.process], min(o.returned, stop)
-        reads = o.kind in READS
+        reads = o.kind in (*READS, "dequeue")
         blocking = verdict is not None and o == verdict.blocking
         color = WRONG if blocking else COLORS["simulated"] if reads else COLORS["attempts"]
         width = max(end - o.invoked, 0.003 * (stop - start))
         bars.setdefault((color, width == end - o.invoked, o.crashed), []).append((lane, width, o.invoked))
-        value = _short(o.result if reads else o.args[-1])
+        value = _short(o.result if reads else o.args[-1] if o.args else "")
         inside(axes, max(o.invoked, start), min(o.invoked + width, stop), lane, [f"{o.kind[0]} {value}", value],
                "white" if reads or blocking else "black")
     for (color, wide, crashed), rows in bars.items():           # one artist for all of a kind: a barh each is costly
@@ -53,6 +63,89 @@ def history(axes: Axes, operations: Iterable[Operation], verdict: Verdict | None
     axes.set_xlim(start, stop)
     axes.set_xlabel(f"time ({unit})")
     axes.grid(axis="y", visible=False)
+
+
+def save(path: str | Path, operations: Iterable[Operation], verdict: Verdict) -> None:
+    """Draw the calls around what `verdict` blames, with their places in the longest linearizable prefix, to a file.
+
+    path: .png, .svg, or .html: a page by itself with the picture and the end of that prefix. Of a key-value store the
+    calls of the key that is wrong. Where nothing is blamed, the first calls. Across stands the order of the calls and
+    returns, not time, so that short calls among long ones can be seen.
+    """
+    path = Path(path)
+    calls = [o for o in operations if verdict.key is None or canonical(o.args[0]) == canonical(verdict.key)]
+    shown = _around(calls, verdict)
+    lanes = len({o.process for o in shown})
+    figure = Figure(figsize=(11, 1.9 + 0.42 * lanes), layout="constrained")
+    axes = figure.add_subplot()
+    if shown:
+        _ranked(axes, shown, verdict)
+    axes.set_title("\n".join(textwrap.wrap(repr(verdict), 125, max_lines=3)), loc="left", fontsize=9)
+    if path.suffix.lower() != ".html":
+        figure.savefig(path, dpi=130)
+        return
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg")
+    svg = drawn.getvalue()
+    first = max(1, len(verdict.prefix) - LISTED + 1)
+    rows = "".join(f"<li>{html.escape(str(o))}</li>" for o in verdict.prefix[first - 1:])
+    path.write_text(f"""<!doctype html><meta charset="utf-8"><title>{html.escape(repr(verdict))}</title>
+<body style="font: 14px sans-serif; max-width: 1100px; margin: 2em auto">
+{svg[svg.index("<svg"):]}
+<h4>One legal order of what had returned before, from number {first}</h4><ol start="{first}">{rows}</ol>
+""", encoding="utf-8")
+
+
+def _ranked(axes: Axes, shown: Sequence[Operation], verdict: Verdict) -> None:
+    """`history` over the order of the events, with the number of each call in the prefix, and what it was, above it."""
+    times = sorted({time for o in shown for time in (o.invoked, o.returned) if time < math.inf})
+    rank = {time: float(k) for k, time in enumerate(times)} | {math.inf: math.inf}
+    placed = [replace(o, invoked=rank[o.invoked], returned=rank[o.returned] + 0.6 * (o.returned == o.invoked))
+              for o in shown]
+    blocking = next((p for o, p in zip(shown, placed, strict=True) if o == verdict.blocking), None)
+    window = -0.5, len(times) + 0.5
+    history(axes, placed, replace(verdict, blocking=blocking), window, "")
+    axes.set_xlabel("calls and returns in their order; a number is a call's place in the longest linearizable prefix")
+    axes.set_xticks([])
+    lanes = {process: i for i, process in enumerate(sorted({o.process for o in shown}, key=_by_number))}
+    number = {id(o): f"{k}" for k, o in enumerate(verdict.prefix, 1)}
+    character = 4.6 * (len(times) + 1) / 690                # of the small text, in places of the axis
+    free: dict[object, float] = {}                          # process -> where its last text ends
+    for o, p in sorted(zip(shown, placed, strict=True), key=lambda pair: pair[1].invoked):
+        told = _told(o)
+        inside_it = (len(told) + 1) * 1.15 * character < min(p.returned, window[1]) - p.invoked
+        text = number.get(id(o), "") if inside_it else f"{number.get(id(o), '')} {told}".strip()
+        if p.invoked < free.get(o.process, -1):
+            text = number.get(id(o), "")
+        if text and p.invoked >= free.get(o.process, -1):
+            axes.text(p.invoked, lanes[o.process] - 0.33, text, fontsize=7, va="bottom", ha="left", color="#333333")
+            free[o.process] = p.invoked + (len(text) + 0.5) * character
+
+
+def _told(o: Operation) -> str:
+    value = o.result if o.kind in (*READS, "dequeue") else o.args[-1] if o.args else ""
+    text = _short(value)
+    return f"{o.kind[0]} {text if len(text) <= 7 else '…' + text[-6:]}".strip()
+
+
+def _by_number(process: object) -> tuple[bool, int, str]:
+    """Processes 2 and 10 in this order, and names after them."""
+    return not isinstance(process, int), process if isinstance(process, int) else 0, str(process)
+
+
+def _around(calls: Sequence[Operation], verdict: Verdict) -> list[Operation]:
+    """The calls that returned last before the blamed one, it, what was open then, and some after it."""
+    if verdict.blocking is None:
+        return sorted(calls, key=lambda o: o.invoked)[:AROUND + AFTER]
+    end = verdict.blocking.returned
+    before = [o for o in calls if o.returned <= end and o != verdict.blocking]
+    before = sorted(before, key=lambda o: o.returned)[-AROUND:]
+    begin = min([o.invoked for o in before[-AROUND // 2:]] + [verdict.blocking.invoked])
+    open_then = [o for o in calls if o.invoked <= end < o.returned and (not o.crashed or o in verdict.prefix)]
+    after = sorted((o for o in calls if o.invoked > end), key=lambda o: o.invoked)[:AFTER]
+    found = [verdict.blocking, *[o for o in before if o.returned >= begin], *open_then[:AROUND], *after]
+    kept = list(dict.fromkeys(o.process for o in found))[:LANES]
+    return [o for o in found if o.process in kept]
 
 
 def _extent(calls: Sequence[Operation]) -> tuple[float, float]:

@@ -1,165 +1,194 @@
 """Depth first: try to put the calls in order one by one, undo when stuck, never visit a configuration twice.
 
 Wing & Gong, "Testing and Verifying Concurrent Objects" (JPDC 1993), with the memory of Lowe, "Testing for
-linearizability" (2017), section 3, over a doubly linked list of events. Three exact short cuts: a call that only
-looks is ordered as soon as it fits; crashed calls that do the same are ordered by age; `Task.next_get`. And a hint
+linearizability" (2017), section 3. A configuration is the first return whose call has not taken effect, which of the
+calls open there have, and the state: what lies before needs no bit, so a long history costs no more a call than a
+short one. Exact short cuts: a call that only looks is ordered as soon as it fits; `Ghosts`; `Lookahead`. And a hint
 that costs no exactness: towards the call that returns next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Generator, Iterator
 from typing import Any
 
-from labkit.consistency.history import Operation
-from labkit.consistency.task import IMPOSSIBLE, Meter, SearchResult, Task, only_looks
+from labkit.consistency.meter import Meter
+from labkit.consistency.models import IMPOSSIBLE, Act
+from labkit.consistency.task import SearchResult, Steps, Task
+
+PAUSE = 2_000               # units of work between two pauses
+VISITED, DEPTH = 350, 450   # bytes a visited configuration and a level of the search take, about
 
 
-def search(task: Task, meter: Meter) -> SearchResult:
-    """Is there a legal order? Raises `Spent` if the meter runs out first. `blocking` is not looked for."""
-    order = _Search(task, meter).run()
-    return SearchResult(order is not None, [task.operations[i] for i in order or []])
+def search(task: Task, meter: Meter) -> Steps:
+    """Is there a legal order? On "no", `position` is the furthest return that any order tried came to."""
+    looking_for = _Search(task, meter)
+    found = yield from looking_for.run()
+    if found:
+        return SearchResult(True, task.complete(looking_for.order))
+    position = looking_for.furthest
+    order = [task.shown[i] for i in looking_for.best]
+    return SearchResult(False, order, task.shown[task.timeline[position] >> 1], position)
 
 
 class _Search:
-    """A linked list of events; ordering a call takes its two events out, undoing puts them back."""
+    """Where the search stands; ordering a call moves it on along the events, undoing moves it back."""
 
     def __init__(self, task: Task, meter: Meter):
         self.task, self.meter = task, meter
-        calls = task.calls
-        self.events = task.timeline
-        size = len(self.events)
-        self.next = [*range(1, size + 1), 0]            # entry `size` is the head; it is also the end
-        self.before = [size, *range(size)]
-        self.call_at, self.return_at = [0] * len(calls), [-1] * len(calls)
-        for position, (i, back) in enumerate(self.events):
-            (self.return_at if back else self.call_at)[i] = position
-        live = sorted((i for i, c in enumerate(calls) if not c.crashed), key=self.call_at.__getitem__)
-        self.bit = {i: 1 << n for n, i in enumerate(live)}
-        self.older = _older_twin(calls, self.call_at)
-        self.looks = [only_looks(call) for call in calls]
-        self.done, self.ghosts, self.state = 0, 0, task.initial     # ordered live calls, ordered crashed calls
-        self.left = len(live)
+        self.codes, self.stop, self.slots, self.after = task.timeline, task.stop, task.slots, task.after
+        self.awaited = set(task.after.values())
+        self.position = 0                           # the first return whose call is not ordered
+        self.open: dict[int, int] = {}              # slot -> call open there
+        self.mask, self.used = 0, 0                 # the open calls, by slot, and the crashed calls that are ordered
+        self.ghosts = 0                             # crashed calls that were called
+        self.state = task.initial
         self.order: list[int] = []
-        self.trail: list[tuple[int, Any]] = []                       # (entry, state before it)
-        self.gets = sorted((i for i, c in enumerate(calls) if c.kind == "get"), key=self.return_at.__getitem__) \
-            if task.next_get else []
-        self.first_get = 0
+        self.furthest, self.best = -1, list[int]()
 
-    def run(self) -> list[int] | None:
+    def run(self) -> Generator[None, None, bool]:
+        """Search; pauses now and then, and returns whether there is an order."""
+        meter, ahead = self.meter, self.task.ahead
         seen: dict[Any, list[int]] = {}             # configuration -> crashed calls it had used up
-        choices = [self.candidates()] if self.left else []
-        while self.left:
-            for entry in choices[-1]:
-                self.meter.step()
-                state, before = self.try_call(self.events[entry][0]), self.state
+        trail: list[tuple[int, int, Any, int, int]] = []        # (position, mask, state, used, ghosts) before a step
+        pause, held = meter.work + PAUSE, 0
+        self.advance()
+        choices = [self.candidates()]
+        while self.position < self.stop:
+            for step in choices[-1]:
+                meter.spend()
+                state = self.attempt(step)
                 if state is IMPOSSIBLE:
                     continue
-                self.take(entry, state)
-                key = self.key()
-                tried = seen.setdefault(key, [])
-                if any(used & self.ghosts == used for used in tried):
-                    self.put_back(entry, before)        # with these and more still to use there was no way either
+                before = self.position, self.mask, self.state, self.used, self.ghosts
+                self.take(step, state)
+                if ahead and self.position < self.stop and \
+                        not ahead.may_be(state, self.position, self.mask, self.used, self.open.values()):
+                    self.undo(before)
                     continue
-                tried.append(self.ghosts)
-                self.meter.remember(key[1] | self.ghosts, state)
-                self.trail.append((entry, before))
-                if self.left:
-                    choices.append(self.candidates())
+                tried = seen.setdefault((self.position, self.mask, state), [])
+                meter.spend(len(tried) // 8)
+                if any(used & self.used == used for used in tried):
+                    self.undo(before)               # with these and more still to use there was no way either
+                    continue
+                tried.append(self.used)
+                held += VISITED + sys.getsizeof(state)
+                trail.append(before)
+                choices.append(self.candidates())
                 break
             else:
                 choices.pop()
-                if not self.trail:
-                    return None
-                self.put_back(*self.trail.pop())
-        return self.order
+                if self.position > self.furthest:
+                    self.furthest, self.best = self.position, list(self.order)
+                    meter.spend(len(self.order) // 100)
+                if not trail:
+                    return False
+                self.undo(trail.pop())
+            if meter.work > pause:
+                pause = meter.work + PAUSE
+                meter.walked = self.position
+                meter.hold(held + DEPTH * len(trail))
+                yield
+        return True
 
     def candidates(self) -> Iterator[int]:
-        """Entries of the calls that may come next, the promising ones first.
+        """Steps that may come next, the promising first: a call i >= 0, or the crashed call k as ~k.
 
-        They are those called before the first return still in the list. That return is the deadline: its call, or
-        what writes the value it saw, is tried first. A call that only looks and fits needs no alternative.
+        The return at `position` is the deadline: its call, or what writes the value it saw, is tried first. A call
+        that only looks and fits needs no alternative.
         """
-        entry, found = self.next[len(self.events)], []
-        calls = self.task.calls
-        while not self.events[entry][1]:
-            i = self.events[entry][0]
-            if self.looks[i] and self.task.apply(self.state, calls[i]) is not IMPOSSIBLE:
-                return iter([entry])
-            found.append(entry)
-            entry = self.next[entry]
-        due = self.events[entry][0]
-        wanted = calls[due].args[0] if calls[due].kind == "cas" else calls[due].result
-        wanted = None if wanted == self.state else wanted
+        if self.position >= self.stop:
+            return iter(())
+        task, acts, state = self.task, self.task.acts, self.state
+        found = []
+        self.meter.spend(len(self.open) // 4)
+        for slot, i in self.open.items():
+            if not self.mask >> slot & 1:
+                if self.after and not self.free(i):
+                    continue
+                found.append(i)
+                if task.looks[i] and task.apply(state, acts[i]) is not IMPOSSIBLE:
+                    return iter((i,))
+        due = self.codes[self.position] >> 1
+        wanted = acts[due][1] if acts[due][0] in ("read", "cas", "members") else state
+        ahead = task.ahead
+        steps = [i for i in found if not task.looks[i] and (
+            i == due or not ahead or i in self.awaited or ahead.useful(acts[i], found))]
+        if self.ghosts:
+            steps += [~k for k in task.ghosts.options(state, self.ghosts, self.used, [acts[i] for i in found])
+                      if self.free(task.ghosts.calls[k])
+                      and (not ahead or ahead.useful(task.ghosts.acts[k], found))]
 
-        def rank(entry: int) -> tuple[bool, bool, int]:
-            i = self.events[entry][0]
-            helps = i == due or (wanted is not None and not self.looks[i] and calls[i].args[-1] == wanted)
-            return not helps, calls[i].crashed, self.return_at[i]
+        def rank(step: int) -> tuple[bool, bool, int]:
+            act = self.act(step)
+            helps = step == due or (wanted != state and leads_to(act, state, wanted))
+            return not helps, step < 0, task.returned[step] if step >= 0 else ~step
 
-        return iter(sorted(found, key=rank))
+        return iter(sorted(steps, key=rank))
 
-    def try_call(self, i: int) -> Any:
-        """The state if call i comes next, or IMPOSSIBLE if it cannot, or need not."""
-        call = self.task.calls[i]
-        twin = self.older[i]
-        if twin >= 0 and not self.ghosts >> twin & 1:
+    def free(self, i: int) -> bool:
+        """Has the call of its process that came right before taken effect?"""
+        before = self.after.get(i, -1)
+        return before < 0 or self.open.get(self.slots[before]) != before or bool(self.mask >> self.slots[before] & 1)
+
+    def act(self, step: int) -> Act:
+        """What a step does."""
+        return self.task.acts[step] if step >= 0 else self.task.ghosts.acts[~step]
+
+    def attempt(self, step: int) -> Any:
+        """The state if the step comes next, or IMPOSSIBLE if it cannot, or need not."""
+        state = self.task.apply(self.state, self.act(step))
+        if state is IMPOSSIBLE or (step < 0 and state == self.state):
             return IMPOSSIBLE
-        state = self.task.apply(self.state, call)
-        if state is IMPOSSIBLE or (call.crashed and state == self.state):
-            return IMPOSSIBLE
-        if self.gets and state is not self.state:
-            while self.first_get < len(self.gets) and self.done & self.bit[self.gets[self.first_get]]:
-                self.first_get += 1
-            if self.first_get < len(self.gets) and \
-                    not self.task.calls[self.gets[self.first_get]].result.startswith(state):
-                return IMPOSSIBLE
         return state
 
-    def key(self) -> tuple[int, int, Any]:
-        """The configuration: how many of the oldest calls are ordered, which after those, and the state."""
-        whole = (~self.done & (self.done + 1)).bit_length() - 1
-        return whole, self.done >> whole, self.state
-
-    def take(self, entry: int, state: Any) -> None:
-        i = self.events[entry][0]
-        self.unlink(entry)
-        if self.return_at[i] >= 0:
-            self.unlink(self.return_at[i])
-            self.done |= self.bit[i]
-            self.left -= 1
-        else:
-            self.ghosts |= 1 << i
+    def take(self, step: int, state: Any) -> None:
         self.state = state
-        self.order.append(i)
-
-    def put_back(self, entry: int, state: Any) -> None:
-        i = self.events[entry][0]
-        if self.return_at[i] >= 0:
-            self.relink(self.return_at[i])
-            self.done ^= self.bit[i]
-            self.left += 1
+        if step >= 0:
+            self.mask |= 1 << self.slots[step]
+            self.order.append(step)
+            self.advance()
         else:
-            self.ghosts ^= 1 << i
-        self.relink(entry)
-        self.state = state
+            self.used |= 1 << ~step
+            self.order.append(self.task.ghosts.calls[~step])
+
+    def undo(self, before: tuple[int, int, Any, int, int]) -> None:
+        """Back to where a step was taken."""
+        position, self.mask, self.state, self.used, self.ghosts = before
+        for code in reversed(self.codes[position:self.position]):
+            i = code >> 1
+            if code & 1:
+                self.open[self.slots[i]] = i
+            elif not self.task.crashed[i]:
+                del self.open[self.slots[i]]
+        self.position = position
         self.order.pop()
-        self.first_get = 0
 
-    def unlink(self, entry: int) -> None:
-        before, after = self.before[entry], self.next[entry]
-        self.next[before], self.before[after] = after, before
+    def advance(self) -> None:
+        """Pass every event up to the first return whose call is not ordered."""
+        codes, slots, crashed = self.codes, self.slots, self.task.crashed
+        position = self.position
+        while position < self.stop:
+            i = codes[position] >> 1
+            if codes[position] & 1:
+                if not self.mask >> slots[i] & 1:
+                    break
+                self.mask ^= 1 << slots[i]
+                del self.open[slots[i]]
+            elif crashed[i]:
+                self.ghosts += 1
+            else:
+                self.open[slots[i]] = i
+            position += 1
+        self.meter.spend((position - self.position) // 4)
+        self.position = position
 
-    def relink(self, entry: int) -> None:
-        self.next[self.before[entry]] = self.before[self.next[entry]] = entry
 
-
-def _older_twin(calls: Sequence[Operation], called: list[int]) -> list[int]:
-    """For each crashed call the crashed call before it that does the same, -1 if none."""
-    latest: dict[Any, int] = {}
-    older = [-1] * len(calls)
-    for i in sorted(range(len(calls)), key=called.__getitem__):
-        if calls[i].crashed:
-            older[i] = latest.get((calls[i].kind, calls[i].args), -1)
-            latest[calls[i].kind, calls[i].args] = i
-    return older
+def leads_to(act: Act, state: Any, wanted: Any) -> bool:
+    """Does the action leave the object nearer to the state that a look wants? A hint, no more."""
+    if act[0] == "append":
+        return isinstance(state, str) and isinstance(wanted, str) and wanted.startswith(state + act[1])
+    if act[0] in ("add", "remove"):
+        return isinstance(wanted, int) and bool(act[1] & wanted) == (act[0] == "add")
+    return bool((act[0] == "cas" and act[2] == wanted) or (act[0] == "write" and act[1] == wanted))

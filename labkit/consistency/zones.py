@@ -8,101 +8,139 @@ the value throughout. So two forward zones must not overlap; and a value that al
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from labkit.consistency.meter import Meter
+from labkit.consistency.models import OTHER
 from labkit.consistency.task import SearchResult, Task
 
-WRITES, LOOKS = ("write", "put"), ("read", "get")
+Whole = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Found = tuple[Whole, Whole, Whole, Flags]           # see `_zones`
+NEVER = np.iinfo(np.int64).max
 
 
-@dataclass
-class Zone:
-    """What happened to one value; positions in the timeline."""
+@dataclass(frozen=True)
+class Register:
+    """A history of writes of different values, and of reads, as columns.
 
-    write: int                  # index of its write, -1 for the initial value
-    called: float               # when its write began
-    first_return: float
-    last_call: float
-    reads: list[int]
+    value: the number of the value each call wrote or read, 0 for the initial one, -1 for one that nobody wrote.
+    called, returned: positions in the timeline. written: the call of the write of each value, -1 for the initial one.
+    write: the index of it.
+    """
 
-    @property
-    def forward(self) -> bool:
-        return self.first_return < self.last_call
+    reads: Flags
+    value: Whole
+    called: Whole
+    returned: Whole
+    written: Whole
+    write: Whole
 
 
-def zones(task: Task) -> SearchResult | None:
+def zones(task: Task, meter: Meter) -> SearchResult | None:
     """The answer, with the blocking call found by bisection; None if the test does not apply to this history."""
-    calls = task.operations
-    values = [call.args[-1] for call in calls if call.kind in WRITES]
-    if any(call.kind not in WRITES + LOOKS for call in calls) or len(set(values)) < len(values) \
-            or task.initial in set(values):
+    register = _columns(task, meter)
+    if register is None:
         return None
-    called, returned = [math.inf] * len(calls), [math.inf] * len(calls)
-    for position, (i, back) in enumerate(task.timeline):
-        (returned if back else called)[i] = position
-    whole = _zones(task, called, returned, math.inf)
-    if whole is not None and _consistent(whole):
-        return SearchResult(True, _order(task, whole, called))
-    ends = sorted(position for position in returned if position < math.inf)
+    whole = _zones(register, NEVER)
+    if whole is not None and _consistent(*whole[:3]):
+        return SearchResult(True, _order(task, register, whole))
+    ends = np.sort(register.returned[register.returned < NEVER])
     low, high = -1, len(ends) - 1               # fine after ends[low], not after ends[high]
-    good: dict[Any, Zone] = {}
+    good = _zones(register, -1)
     while high - low > 1:
+        meter.spend(len(task.acts) // 10)
         middle = (low + high) // 2
-        cut = _zones(task, called, returned, ends[middle])
-        if cut is not None and _consistent(cut):
+        cut = _zones(register, ends[middle])
+        if cut is not None and _consistent(*cut[:3]):
             low, good = middle, cut
         else:
             high = middle
-    return SearchResult(False, _order(task, good, called), calls[task.timeline[int(ends[high])][0]])
+    assert good is not None
+    position = int(ends[high])
+    return SearchResult(False, _order(task, register, good), task.shown[task.timeline[position] >> 1], position)
 
 
-def _zones(task: Task, called: list[float], returned: list[float], cut: float) -> dict[Any, Zone] | None:
-    """The zones of what had happened by `cut`; None if a read saw a value before it was written, or a stray one."""
-    found: dict[Any, Zone] = {task.initial: Zone(-1, -1, -1, -1, [])}
-    for i, call in enumerate(task.operations):
-        if call.kind in WRITES and called[i] <= cut:
-            end = returned[i] if returned[i] <= cut else math.inf
-            found[call.args[-1]] = Zone(i, called[i], end, called[i], [])
-    for i, call in enumerate(task.operations):
-        if call.kind in LOOKS and returned[i] <= cut:
-            zone = found.get(call.result)
-            if zone is None or returned[i] < zone.called:
-                return None
-            zone.reads.append(i)
-            zone.first_return = min(zone.first_return, returned[i])
-            zone.last_call = max(zone.last_call, called[i])
-    return {value: zone for value, zone in found.items()
-            if zone.reads or (zone.write >= 0 and zone.first_return < math.inf)}
+def _columns(task: Task, meter: Meter) -> Register | None:
+    acts = task.acts
+    if not acts or task.after or any(act[0] not in ("read", "write") for act in acts):
+        return None
+    number: dict[Any, int] = {task.initial: 0}
+    value, write = np.empty(len(acts), np.int64), [-1]
+    for i, act in enumerate(acts):
+        if act[0] == "write":
+            if act[1] is not OTHER:
+                if act[1] in number:
+                    return None
+                number[act[1]] = len(write)
+            value[i] = len(write)
+            write.append(i)
+    meter.spend(len(acts))
+    reads = np.fromiter((act[0] == "read" for act in acts), bool, len(acts))
+    for i in np.flatnonzero(reads).tolist():
+        value[i] = number.get(acts[i][1], -1)
+    meter.spend(len(acts))
+    codes = np.frombuffer(task.timeline, np.int64)
+    position = np.arange(len(codes))
+    called, returned = np.full(len(acts), NEVER), np.full(len(acts), NEVER)
+    back = codes % 2 == 1
+    called[codes[~back] // 2] = position[~back]
+    returned[codes[back] // 2] = position[back]
+    order = np.array(write)
+    return Register(reads, value, called, returned, np.where(order < 0, -1, called[order]), order)
 
 
-def _consistent(found: dict[Any, Zone]) -> bool:
-    ahead = sorted((zone.first_return, zone.last_call) for zone in found.values() if zone.forward)
-    if any(later[0] < earlier[1] for earlier, later in zip(ahead, ahead[1:], strict=False)):
+def _zones(register: Register, cut: int) -> Found | None:
+    """What had happened by `cut`: the values seen, the first return and the last call of each, and which reads count.
+
+    None if a read saw a value before it was written, or a stray one.
+    """
+    seen = register.reads & (register.returned <= cut) & (register.returned < NEVER)
+    value, returned, called = register.value[seen], register.returned[seen], register.called[seen]
+    if np.any(value < 0) or np.any(returned < register.written[value]):
+        return None
+    first = np.where(register.write < 0, -1, register.returned[register.write])
+    first[first > cut] = NEVER
+    last = register.written.copy()
+    np.minimum.at(first, value, returned)
+    np.maximum.at(last, value, called)
+    counted = np.zeros(len(first), bool)
+    counted[value] = True
+    counted |= (register.write >= 0) & (first < NEVER)
+    which = np.flatnonzero(counted)
+    return which, first[which], last[which], seen
+
+
+def _consistent(which: Whole, first: Whole, last: Whole) -> bool:
+    ahead = first < last
+    order = np.argsort(first[ahead])
+    starts, ends = first[ahead][order], last[ahead][order]
+    if np.any(starts[1:] < ends[:-1]):
         return False
-    starts = [start for start, _ in ahead]
-    for zone in found.values():
-        if not zone.forward:
-            k = bisect_left(starts, zone.last_call) - 1
-            if k >= 0 and zone.first_return < ahead[k][1]:
-                return False
-    return True
+    if not len(starts):
+        return True
+    k = np.searchsorted(starts, last[~ahead]) - 1
+    return not np.any((k >= 0) & (first[~ahead] < ends[k]))
 
 
-def _order(task: Task, found: dict[Any, Zone], called: list[float]) -> list[Any]:
+def _order(task: Task, register: Register, found: Found) -> list[Any]:
     """One legal order: forward zones by time, each backward zone at an instant outside them."""
-    ahead = sorted((zone.first_return, zone.last_call) for zone in found.values() if zone.forward)
-    starts = [start for start, _ in ahead]
-
-    def place(zone: Zone) -> tuple[float, int]:
-        if zone.forward:
-            return zone.first_return, 0
-        k = bisect_left(starts, zone.last_call) - 1
-        return max(zone.last_call, ahead[k][1] if k >= 0 else -1), 1
-
-    order = []
-    for zone in sorted(found.values(), key=place):
-        order += ([zone.write] if zone.write >= 0 else []) + sorted(zone.reads, key=called.__getitem__)
-    return [task.operations[i] for i in order]
+    which, first, last, seen = found
+    ahead = first < last
+    order = np.argsort(first[ahead])
+    starts, ends = first[ahead][order], last[ahead][order]
+    place = first.copy()
+    if len(starts):
+        k = np.searchsorted(starts, last[~ahead]) - 1
+        place[~ahead] = np.maximum(last[~ahead], np.where(k >= 0, ends[k], -1))
+    else:
+        place[~ahead] = last[~ahead]
+    turn = np.full(len(register.write), NEVER)          # value -> its place
+    turn[which[np.lexsort((~ahead, place))]] = np.arange(len(which))
+    calls = np.flatnonzero(seen | (~register.reads & (turn[register.value] < NEVER)))
+    calls = calls[np.lexsort((register.called[calls], register.reads[calls], turn[register.value[calls]]))]
+    return [task.shown[i] for i in calls.tolist()]

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from labkit.metastability.assess import assess, read
+from labkit.metastability.assess import assess, assess_tiers
+from labkit.metastability.described import read
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,7 +14,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", help="service description in TOML; data/my-service.toml is a sample")
     options = parser.parse_args(arguments)
     try:
-        print(assess(*read(options.file)))
+        tiers, load = read(options.file)
+        one = tiers[0]
+        print(assess(one.service, one.clients, load) if len(tiers) == 1 else assess_tiers(tiers, load))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from labkit import ranges
 from labkit.metastability import theory
 from labkit.metastability.model import (
-    Backoff,
-    Breaker,
     Clients,
     CoDel,
     Fifo,
     Lifo,
     Load,
-    RetryBudget,
     Service,
     steady_rate,
 )
-from labkit.metastability.tried import Tried, tried
+from labkit.metastability.tiers import Tier
+from labkit.metastability.tried import Tried, tried, tried_tiers
 
 QUEUES: dict[str, type] = {"fifo": Fifo, "lifo": Lifo, "codel": CoDel}
 
@@ -43,7 +38,7 @@ class Assessment:
     "overloaded" (does not serve 90 % of its requests even undisturbed), as a short simulation found it (`tried`).
 
     hidden_capacity: the load (1/s) up to which, by formula, a collapse cannot sustain itself.
-    safe_queue: longest safe queue bound, attempts.
+    safe_queue: longest safe queue bound, attempts (inf: any, when nobody gives up).
     retry_budget: largest safe ratio of retries to requests (inf: any).
     shed: fraction of the traffic to turn away to get out of a collapse, 0 to 1.
     protected_by: what rules a lasting collapse out by formula ("" if nothing does).
@@ -53,7 +48,7 @@ class Assessment:
 
     state: str
     hidden_capacity: float
-    safe_queue: int
+    safe_queue: float
     retry_budget: float
     shed: float
     protected_by: str
@@ -93,7 +88,7 @@ def assess(service: Service, clients: Clients, load: float | Load) -> Assessment
     limit = theory.healthy_limit(service, clients)
     tipping = theory.tipping_load(service, clients)
     amplification = theory.collapsed_amplification(clients)
-    safe_queue = theory.safe_queue_limit(service, clients)
+    safe_queue = theory.safe_queue_limit(service, clients) if clients.timeout < math.inf else math.inf
     protection = _protection(service, clients, safe_queue)
     hidden = limit if protection else tipping
     budget = max(0.0, limit / rate - 1)
@@ -109,7 +104,7 @@ def assess(service: Service, clients: Clients, load: float | Load) -> Assessment
         Finding("attempts per request, collapsed", f"{amplification:.2f}", "A = 1 + R, or 1 + budget"),
         Finding("hidden capacity", f"{hidden:.1f}/s",
                 f"the healthy limit, thanks to {protection}" if protection else "healthy limit / A"),
-        Finding("safe queue bound", f"{safe_queue}", "mu (T - b - s c)"),
+        Finding("safe queue bound", f"{safe_queue:g}", "mu (T - b - s c)"),
         Finding("retry budget it can carry", _ratio(budget), "below healthy limit / load - 1"),
         Finding("traffic to shed once collapsed", f"{shed:.0%}", "1 - mu / (A load)"),
         *_closed(service, clients), *_unknown(service, clients))
@@ -117,10 +112,37 @@ def assess(service: Service, clients: Clients, load: float | Load) -> Assessment
     return Assessment(seen.state, hidden, safe_queue, budget, shed, protection, fault, seen, findings)
 
 
+def assess_tiers(tiers: Sequence[Tier], load: float | Load) -> Assessment:
+    """Judge tiers, the first in front, by what its users see; like `assess`, and each tier's share of the attempts.
+
+    hidden_capacity, safe_queue and shed are those of the tier with the smallest throughput.
+    Raises ValueError for a rate of 0 and for tiers that make no sense together (see `simulate_tiers`).
+    """
+    rate = steady_rate(load)
+    ranges.number("load", rate, 0, above=True)
+    seen = tried_tiers(tiers, rate)
+    narrow = min(tiers, key=lambda tier: theory.saturated_throughput(tier.service))
+    queue = theory.safe_queue_limit(narrow.service, narrow.clients) if narrow.clients.timeout < math.inf else math.inf
+    rows, product = [], 1.0
+    for number, tier in enumerate(tiers, 1):
+        product *= theory.collapsed_amplification(tier.clients)
+        mu = theory.saturated_throughput(tier.service)
+        rows.append(Finding(f"tier {number}: attempts per request, collapsed", f"{product:.2f}",
+                            f"product of 1 + R; carries {mu / product:.1f}/s of {mu:.1f}/s"))
+        if tier is narrow:
+            hidden = mu / product
+    shed = max(0.0, 1 - hidden / rate)
+    findings = (Finding("load", f"{rate:.1f}/s", ""),
+                Finding("answered in time, undisturbed", f"{seen.undisturbed:.1%}", f"simulated, {seen.seconds:.3g} s"),
+                *_pushed(seen), *rows, Finding("hidden capacity", f"{hidden:.1f}/s", "of the narrowest tier"),
+                Finding("traffic to shed once collapsed", f"{shed:.0%}", "1 - hidden capacity / load"))
+    faults = "; ".join(filter(None, (_fault(tier.service, tier.clients) for tier in tiers)))
+    return Assessment(seen.state, hidden, queue, max(0.0, hidden / rate - 1), shed, "", faults, seen, findings)
+
+
 def _pushed(seen: Tried) -> list[Finding]:
-    if not seen.pushed:
-        return []
-    return [Finding("came back after a trigger", f"{seen.returns} of {seen.pushed}", f"simulated: {seen.trigger}")]
+    return [Finding(f"came back after a {name}", f"{back} of {runs}", f"simulated, {seen.length:.3g} s long")
+            for name, (back, runs) in seen.returns.items()]
 
 
 def _differ(by_formula: str, state: str) -> list[Finding]:
@@ -145,7 +167,7 @@ def _ratio(budget: float) -> str:
     return "any" if budget == math.inf else f"{budget:.2f}"
 
 
-def _protection(service: Service, clients: Clients, safe_queue: int) -> str:
+def _protection(service: Service, clients: Clients, safe_queue: float) -> str:
     """What makes a lasting collapse impossible, if anything does."""
     if service.drop == "hopeless":
         return "dropping hopeless work"
@@ -167,64 +189,11 @@ def _closed(service: Service, clients: Clients) -> list[Finding]:
 
 
 def _unknown(service: Service, clients: Clients) -> list[Finding]:
-    parts = [name for name, there in (("the breaker", clients.breaker), ("CoDel", isinstance(service.queue, CoDel)))
-             if there]
-    return [Finding("not covered by a formula", " and ".join(parts), "simulate it")] if parts else []
-
-
-# ------------------------------------------------------------------------------------------------ files
-def read(path: str | Path) -> tuple[Service, Clients, Load]:
-    """Read a service description in TOML; ValueError with one line saying what is wrong and where.
-
-    Tables [service], [clients] and [load] have the fields of `Service` and `Clients`, and `rate`; queues are
-    written `queue = {kind = "fifo", limit = 80}`. `data/my-service.toml` is a sample.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: is not a text file in UTF-8") from None
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path}: is not TOML ({error})") from None
-    _known("", tables, ["service", "clients", "load"])
-    for name in ("service", "clients", "load"):
-        if not isinstance(tables.get(name), dict):
-            raise ValueError(f"[{name}]: this table is missing; see data/my-service.toml")
-    service = dict(tables["service"])
-    if "queue" in service:
-        queue = _table("service.queue", service["queue"])
-        kind = queue.pop("kind", None)
-        ranges.one_of("service.queue.kind", kind, list(QUEUES))
-        service["queue"] = _build("service.queue", QUEUES[kind], queue)
-    clients = dict(tables["clients"])
-    for part, cls in (("backoff", Backoff), ("budget", RetryBudget), ("breaker", Breaker)):
-        if part in clients:
-            clients[part] = _build(f"clients.{part}", cls, _table(f"clients.{part}", clients[part]))
-    _known("load.", tables["load"], ["rate"])
-    if "rate" not in tables["load"]:
-        raise ValueError("load.rate: is missing")
-    return (_build("service", Service, service), _build("clients", Clients, clients),
-            Load.constant(tables["load"]["rate"]))
-
-
-def _table(place: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{place} = {value!r}: must be a table such as {{ ... }}")
-    return dict(value)
-
-
-def _known(place: str, given: Mapping[str, Any], names: list[str]) -> None:
-    for name in given:
-        if name not in names:
-            raise ValueError(f"{place}{name}: unknown; must be one of {', '.join(names)}")
-
-
-def _build(place: str, cls: type, given: Mapping[str, Any]) -> Any:
-    _known(place + ".", given, [f.name for f in fields(cls)])
-    for f in fields(cls):
-        if f.default is MISSING and f.name not in given:
-            raise ValueError(f"{place}.{f.name}: is missing")
-    return cls(**given)
+    """What the formulas above leave out, and the simulation does not."""
+    there = {"the breaker": clients.breaker, "CoDel": isinstance(service.queue, CoDel), "the cache": clients.cache,
+             "the connection pool": clients.pool, "adaptive throttling": clients.throttle,
+             "the concurrency limit": clients.concurrency, "the autoscaler": service.autoscaler,
+             "shards": service.shards > 1, "errors": service.error_rate, "the slope of the queue": service.queue_slope,
+             "the cost of refusals": service.refusal_cost, "dropping what has expired": service.drop == "expired"}
+    parts = [name for name, present in there.items() if present]
+    return [Finding("not in these formulas", ", ".join(parts), "only in the simulation")] if parts else []

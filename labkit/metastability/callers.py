@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from labkit.metastability.adaptive import Guards
 from labkit.metastability.belongings import PLAIN, CacheState, Marking, Marks, PoolState
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
 GONE = -1       # the fate of an attempt that is still there while its client has left
 
 
+def whole(code: str) -> list[Any]:
+    """A column that keeps every row; `code` is the type that it holds, in the letters of the module `array`, or "inf"
+    for numbers that are inf until they are set."""
+    return []
+
+
 class Callers:
-    """The clients of one tier and the record of what they did. `upstream`: those whose attempts they are."""
+    """The clients of one tier and the record of what they did. `upstream`: those whose attempts they are.
+
+    column, line: make the columns of the record and the queues of the servers; `tally` has some that forget.
+    """
 
     # so many attributes in a plain instance would cost a tenth of the speed
     __slots__ = ("agenda", "tier", "load", "duration", "seed", "service", "clients", "upstream", "propagate",
@@ -34,7 +44,8 @@ class Callers:
                  "thoughts", "servers", "server")
 
     def __init__(self, agenda: Agenda, tiers: list[Tier], tier: int, load: Load, duration: float, seed: int,
-                 upstream: Callers | None):
+                 upstream: Callers | None, column: Callable[[str], list[Any]] = whole,
+                 line: Callable[[], deque[int]] = deque):
         mine = tiers[tier]
         self.agenda, self.tier, self.load, self.duration, self.seed = agenda, tier, load, duration, seed
         self.service, self.clients, self.upstream = mine.service, mine.clients, upstream
@@ -46,21 +57,21 @@ class Callers:
         self.delay = service.network_delay
 
         # one row per request
-        self.offered: list[float] = []
-        self.last_delay: list[float] = []
-        self.marks: list[Marks] = []
-        self.parent: list[int] = []
-        self.until: list[float] = []        # the deadline of whoever asked for it
-        self.hits: list[float] = []         # when the cache had the answer
+        self.offered: list[float] = column("d")
+        self.last_delay: list[float] = column("d")
+        self.marks: list[Marks] = column("")
+        self.parent: list[int] = column("i")
+        self.until: list[float] = column("d")       # the deadline of whoever asked for it
+        self.hits: list[float] = []                 # when the cache had the answer
         # one row per attempt, in the order sent
-        self.sent: list[float] = []
-        self.request: list[int] = []
-        self.number: list[int] = []         # 0 is the first try
-        self.started: list[float] = []
-        self.ended: list[float] = []        # completion, or the moment it was refused or dropped
-        self.fate: list[int] = []           # WAITING: there, and so is its client
-        self.arrived: list[float] = []      # filled only where attempts do not arrive when they are sent,
-        self.answered: list[float] = []     # and where answers do not
+        self.sent: list[float] = column("d")
+        self.request: list[int] = column("i")
+        self.number: list[int] = column("i")        # 0 is the first try
+        self.started: list[float] = column("inf")
+        self.ended: list[float] = column("inf")     # completion, or the moment it was refused or dropped
+        self.fate: list[int] = column("b")          # WAITING: there, and so is its client
+        self.arrived: list[float] = column("inf")   # filled only where attempts do not arrive when they are sent,
+        self.answered: list[float] = column("inf")  # and where answers do not
 
         budget = clients.budget
         count = clients.processes if budget and budget.per == "client" else 1
@@ -90,7 +101,7 @@ class Callers:
                             or (self.buckets and not self.credit_tries))
         if clients.population and not tier:
             self.thoughts = random.Random(2 * seed + 3)
-        self.servers = [Server(agenda, self, triggers, shard) for shard in range(service.shards)]
+        self.servers = [Server(agenda, self, triggers, shard, line) for shard in range(service.shards)]
         self.server = self.servers[0]
 
     def marks_of(self, attempt: int) -> Marks:

@@ -33,7 +33,7 @@ def storm(axes: Axes, run: Run, hidden: bool = True) -> None:
     if hidden:
         tipping = theory.tipping_load(run.service, run.clients)
         axes.plot([0, run.duration], [tipping, tipping], color=COLORS["theory"], lw=1, ls=":")
-        label(axes, 0.5, tipping, "hidden capacity", COLORS["theory"], fontweight="normal", fontsize=8)
+        end_label(axes, run.duration, tipping, "hidden capacity", COLORS["theory"], fontweight="normal")
     axes.set(xlabel="time (s)", ylabel="per second")
     room_for_ends(axes, 0, run.duration)
     from_zero(axes)
@@ -182,3 +182,49 @@ def wasted_share(run: Run, start: float, stop: float) -> float:
     inside = (run.ended >= start) & (run.ended < stop)
     late, ok = np.count_nonzero(inside & (run.fate == LATE)), np.count_nonzero(inside & (run.fate == OK))
     return late / (late + ok) if late + ok else 0.0
+
+
+def queue_of_no_return(axes: Axes, run: Run) -> None:
+    """The queue second by second, against the length from which the server no longer keeps up with its load."""
+    queue = run.per_second["queue"].to_numpy(dtype=float)
+    border = theory.queue_of_no_return(run.service, run.load)
+    top = 3 * border if 0 < border < np.inf else float(queue.max())
+    shade(axes, *run.disturbance, "pause")
+    axes.plot(run.per_second.index + 1.0, queue, color=COLORS["waiting"])
+    if border < np.inf:
+        axes.plot([0, run.duration], [border, border], color=COLORS["theory"], ls="--", lw=1.2)
+        end_label(axes, run.duration, border, "no return", COLORS["theory"])
+    end_label(axes, run.duration, min(queue[-1], 0.93 * max(top, 50)), "waiting", COLORS["waiting"])
+    axes.set(xlabel="time (s)", ylabel="attempts", ylim=(0, max(top, 50)))
+    room_for_ends(axes, 0, run.duration)
+
+
+def behind_a_cache(axes: Axes, run: Run) -> None:
+    """What users ask for and get, and what of it reaches the service behind the cache, per second."""
+    seconds, mu = run.per_second, theory.saturated_throughput(run.service)
+    time = seconds.index.to_numpy() + 0.5
+    smooth = np.ones(3) / 3
+    for column, name, meaning in (("offered", "asked", "offered"), ("goodput", "answered", "goodput"),
+                                  ("attempts", "reach the database", "attempts")):
+        values = np.convolve(seconds[column], smooth, "valid")
+        axes.plot(time[1:-1], values, color=COLORS[meaning], lw=1.5)
+        end_label(axes, run.duration, float(values[-10:].mean()), name, COLORS[meaning])
+    axes.plot([0, run.duration], [mu, mu], color=COLORS["theory"], ls="--", lw=1.2)
+    end_label(axes, run.duration, mu, "it can do", COLORS["theory"])
+    axes.axvline(run.disturbance[0], color=COLORS["theory"], ls=":", lw=1)
+    axes.set(xlabel="time (s)", ylabel="requests per second")
+    room_for_ends(axes, 0, run.duration)
+    from_zero(axes)
+
+
+def fingerprint(axes: Axes, run: Run, title: str, window: int = 5) -> None:
+    """Attempts that reach the service, and attempts it completes in time or not, in per cent of what users ask for."""
+    seconds = run.per_second
+    done = seconds["goodput"] + seconds["late"] - seconds["hits"]
+    smooth, rate = np.ones(window) / window, run.load.rate(0)
+    time = seconds.index.to_numpy()[window - 1:] + 1.0
+    shade(axes, *run.disturbance)
+    for values, meaning in ((seconds["attempts"], "attempts"), (done, "wasted")):
+        axes.plot(time, 100 * np.convolve(values, smooth, "valid") / rate, color=COLORS[meaning], lw=1.5)
+    axes.set_title(title, fontsize=9)
+    axes.set(xlim=(0, run.duration), ylim=(0, 470))

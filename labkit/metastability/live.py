@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from labkit.loopback import Program, allow_open_files
+from labkit.metastability.belongings import CacheState, Marking
 from labkit.metastability.experiment import Experiment
 from labkit.metastability.live_server import OPEN_FILES
 from labkit.metastability.model import Clients, Priority, Service, Trigger
@@ -37,7 +38,7 @@ def start(experiment: Experiment) -> Program:
     service = asdict(experiment.service)
     service["queue"]["kind"] = type(experiment.service.queue).__name__
     only = _plain(experiment)
-    trigger = asdict(only) if only else None
+    trigger = asdict(only) if only and only.kind != "flush" else None       # the cache is with the clients
     config = {"service": service, "trigger": trigger, "seed": experiment.seed}
     return Program([sys.executable, "-m", "labkit.metastability.live_server", json.dumps(config)])
 
@@ -52,11 +53,11 @@ def _plain(experiment: Experiment) -> Trigger | None:
     service, clients, triggers = experiment.service, experiment.clients, experiment.triggers
     plain = Service(service.base_latency, service.slope, service.workers, service.queue, service.drop, service.times)
     callers = Clients(clients.timeout, clients.retries, clients.backoff, clients.budget, clients.breaker,
-                      clients.population)
+                      clients.population, cache=clients.cache)
     if service != plain or clients != callers or len(triggers) > 1 or isinstance(service.queue, Priority) \
-            or any(each.kind in ("errors", "flush") for each in triggers):
+            or any(each.kind == "errors" for each in triggers):
         raise ValueError("the live experiment knows Fifo, Lifo and CoDel queues, retries with backoff, budget and "
-                         "breaker, and one slowdown, outage or pause; simulate the rest")
+                         "breaker, a cache, and one slowdown, outage, pause or flush; simulate the rest")
     return triggers[0] if triggers else None
 
 
@@ -122,6 +123,10 @@ class LiveClients:
         self.breaker = BreakerState(self.clients.breaker) if self.clients.breaker else None
         trigger = _plain(experiment)
         self.outage = trigger if trigger and trigger.kind == "outage" else None
+        self.flush_at = trigger.start if trigger and trigger.kind == "flush" else math.inf
+        self.marking = Marking(self.clients, 1, (), str(experiment.seed))
+        self.cache = CacheState(self.clients.cache) if self.clients.cache else None
+        self.hits: list[float] = []                     # when the cache had the answer
         self.offered: list[float] = []
         self.sent: list[float] = []
         self.request: list[int] = []
@@ -141,6 +146,8 @@ class LiveClients:
     async def arrive(self) -> None:
         """Send the requests of the load at their times."""
         arrivals = self.experiment.load.arrivals(self.experiment.duration, np.random.default_rng(self.experiment.seed))
+        if self.cache and self.flush_at < math.inf:
+            asyncio.get_running_loop().call_later(self.flush_at - self.now(), self.cache.flush)
         for arrival in arrivals:
             wait = arrival - self.now()
             if wait > 0:
@@ -152,6 +159,10 @@ class LiveClients:
         """One client wants one answer: try, wait for the answer or the time-out, try again."""
         self.offered.append(self.now())
         who = len(self.offered) - 1
+        marks = self.marking.draw()
+        if self.cache and self.cache.holds(marks.key):
+            self.hits.append(self.now())
+            return
         if self.bucket and self.bucket.budget.credit == "first_try":
             self.bucket.credit()
         k, waited = 0, 0.0
@@ -160,6 +171,8 @@ class LiveClients:
             if self.breaker:
                 self.breaker.record(self.now(), status == 200)
             if status == 200:
+                if self.cache:
+                    self.cache.store(marks.key)
                 if self.bucket and self.bucket.budget.credit == "success":
                     self.bucket.credit()
                 return
@@ -226,7 +239,7 @@ class LiveClients:
         columns = {"sent": np.array(self.sent), "request": np.array(self.request, dtype=int),
                    "number": np.array(self.number, dtype=int), "arrived": arrived, "started": started,
                    "ended": ended, "fate": fate}
-        return LiveRun(e, np.array(self.offered),
+        return LiveRun(e, np.array(self.offered), hits=np.array([hit for hit in self.hits if hit < e.duration]),
                        **{name: column[inside] for name, column in columns.items()})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,6 +27,31 @@ FATES = ["ok", "late", "shed", "dropped", "waiting", "error"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+COLUMNS = ["offered", "attempts", "goodput", "late", "timed_out", "retried", "shed", "errors", "hits", "queue",
+           "in_service"]
+
+
+def table(counts: Mapping[str, Ints], p50: Floats, p99: Floats) -> pd.DataFrame:
+    """The table of `Run.per_second` from its columns; hits are goodput, changes of `queue`, `in_service` add up."""
+    import pandas as pd
+
+    counts = {**counts, "goodput": counts["goodput"] + counts["hits"],
+              "queue": np.cumsum(counts["queue"]), "in_service": np.cumsum(counts["in_service"])}
+    return pd.DataFrame({**{name: counts[name] for name in COLUMNS}, "p50": p50, "p99": p99},
+                        index=pd.RangeIndex(len(p50), name="second"))
+
+
+def nearest_rank(second: Ints, values: Floats, q: float, seconds: int) -> Floats:
+    """The q-quantile of the values that fall in each of `seconds` seconds, as the value of the nearest rank."""
+    order = np.lexsort((values, second))
+    count = np.bincount(second, minlength=seconds)
+    first = np.cumsum(count) - count
+    rank = first + np.minimum(count - 1, (q * count).astype(int))
+    result = np.full(seconds, math.nan)
+    result[count > 0] = values[order][rank[count > 0]]
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,29 +133,27 @@ class Run:
         latency of the requests that the service answered in that second, s from their first try (NaN where there
         are none).
         """
-        import pandas as pd
-
         ok = self.fate == OK
-        refused = (self.fate == SHED) | (self.fate == DROPPED)
-        came = np.isfinite(self.arrived)
-        left_queue = np.minimum(self.started, self.ended)
         answered = self.answered[ok]
         latency = answered - self.offered[self.request[ok]]
-        return pd.DataFrame({
-            "offered": self._count(self.offered),
+        quantiles = [self._quantile(answered, latency, q) for q in (0.5, 0.99)]
+        by_request = {"offered": self._count(self.offered), "hits": self._count(self.hits)}
+        return table({**by_request, **self.counts()}, *quantiles)
+
+    def counts(self) -> dict[str, Ints]:
+        """What is counted attempt by attempt, in each second; `queue` and `in_service` as changes."""
+        refused = (self.fate == SHED) | (self.fate == DROPPED)
+        left_queue = np.minimum(self.started, self.ended)[np.isfinite(self.arrived)]
+        return {
             "attempts": self._count(self.sent),
-            "goodput": self._count(self.served_at),
+            "goodput": self._count(self.answered[self.fate == OK]),
             "late": self._count(self.ended[self.fate == LATE]),
             "timed_out": self._count(self.timed_out_at),
             "retried": self._count(self.sent[self.number > 0]),
             "shed": self._count(self.ended[refused]),
             "errors": self._count(self.answered[self.fate == ERROR]),
-            "hits": self._count(self.hits),
-            "queue": np.cumsum(self._count(self.arrived) - self._count(left_queue[came])),
-            "in_service": np.cumsum(self._count(self.started) - self._count(self.ended[np.isfinite(self.started)])),
-            "p50": self._quantile(answered, latency, 0.5),
-            "p99": self._quantile(answered, latency, 0.99),
-        }, index=pd.RangeIndex(self._seconds, name="second"))
+            "queue": self._count(self.arrived) - self._count(left_queue),
+            "in_service": self._count(self.started) - self._count(self.ended[np.isfinite(self.started)])}
 
     @cached_property
     def served_at(self) -> Floats:
@@ -212,12 +236,5 @@ class Run:
         return float(np.count_nonzero((times >= start) & (times < stop))) / (stop - start)
 
     def _quantile(self, times: Floats, values: Floats, q: float) -> Floats:
-        """The q-quantile of the values that fall in each second (nearest rank)."""
-        second = times.astype(int)
-        order = np.lexsort((values, second))
-        count = np.bincount(second, minlength=self._seconds)
-        first = np.cumsum(count) - count
-        rank = first + np.minimum(count - 1, (q * count).astype(int))
-        result = np.full(self._seconds, math.nan)
-        result[count > 0] = values[order][rank[count > 0]]
-        return result
+        inside = times < self.duration
+        return nearest_rank(times[inside].astype(int), values[inside], q, self._seconds)

@@ -47,7 +47,8 @@ class Server:
                  "paused", "debt", "scaler", "drop", "queue_slope", "random_times", "picky", "dear", "special",
                  "order", "completed", "size", "busy", "since", "good")
 
-    def __init__(self, agenda: Agenda, caller: Callers, triggers: tuple[Trigger, ...], shard: int):
+    def __init__(self, agenda: Agenda, caller: Callers, triggers: tuple[Trigger, ...], shard: int,
+                 line: Callable[[], deque[int]]):
         service, seed = caller.service, caller.seed
         self.agenda, self.caller, self.service = agenda, caller, service
         self.onward: Callers | None = None            # whom its attempts call, when there is another tier behind
@@ -55,7 +56,7 @@ class Server:
         self.base, self.slope, self.workers = service.base_latency, service.slope, service.workers
         bound = None if isinstance(service.queue, CoDel) else service.queue.limit
         self.limit = math.inf if bound is None else bound
-        self.queue: Urgent | deque[int] = Urgent(caller) if isinstance(service.queue, Priority) else deque()
+        self.queue: Urgent | deque[int] = Urgent(caller) if isinstance(service.queue, Priority) else line()
         self.take: Callable[[], int] = getattr(self.queue, "pop" if isinstance(service.queue, Lifo) else "popleft")
         self.codel = CoDelState(service.queue) if isinstance(service.queue, CoDel) else None
         first = not caller.tier and not shard

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -77,21 +77,21 @@ def _play(tiers: list[Tier], load: Load, duration: float, seed: int) -> list[Cal
             users.think(0.0)
     else:
         fresh = load.arrivals(duration, np.random.default_rng(seed)).tolist()
-    _loop(agenda, users, [*fresh, math.inf], duration)
+    run_events(agenda, users, iter(fresh), duration)
     return callers
 
 
-def _loop(agenda: Agenda, users: Callers, fresh: list[float], duration: float) -> None:
-    """The event loop. Of what happens at one moment, completions come first, then time-outs, then new requests."""
+def run_events(agenda: Agenda, users: Callers, fresh: Iterator[float], duration: float) -> None:
+    """The event loop, over the times of new requests in order, time-outs, and what is planned. Of what happens at one
+    moment, completions come first, then time-outs, then new requests."""
     heap, pop, inf = agenda.heap, heappop, math.inf
     sent, fate, timeout, expire, new_request = users.sent, users.fate, users.timeout, users.expire, users.new_request
-    coming = 0      # next fresh arrival
+    t_new = next(fresh, inf)
     due = 0         # oldest attempt whose user may still wait: constant time-out, so they expire in order
     while True:
         while due < len(sent) and fate[due] != WAITING:
             due += 1
         t_due = sent[due] + timeout if due < len(sent) else inf
-        t_new = fresh[coming]
         now, order, call, what = heap[0]
         if now <= t_due and now <= t_new and (order < LATER or (now < t_due and now < t_new)):
             if now >= duration:
@@ -105,8 +105,8 @@ def _loop(agenda: Agenda, users: Callers, fresh: list[float], duration: float) -
         else:
             if t_new >= duration:
                 return
-            coming += 1
             new_request(t_new)
+            t_new = next(fresh, inf)
 
 
 def _record(experiment: Experiment, caller: Callers) -> Run:

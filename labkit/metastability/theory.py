@@ -2,22 +2,25 @@
 
 The argument behind most of it is a fluid one. First in first out and nobody cancels: once every attempt times
 out, every request makes A attempts, and the backlog grows by A * load - mu per second, mu being what a full
-server completes. Symbols: b base latency (s), s slope (s), c workers, T time-out (s), R retries.
+server completes. Symbols: b base latency (s), s slope (s), c workers, T time-out (s) less the way there and back of a
+constant network delay, R retries. One shard, no errors, and no slowdown with the queue, except where that is the topic.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from labkit import ranges
 from labkit.metastability.approximate import Chain, ctmc, fluid
 from labkit.metastability.model import Clients, Load, Service, steady_rate
 
-__all__ = ["Chain", "backlog_growth", "closed_backoff_needed", "collapsed_amplification", "ctmc", "erlang_c", "fluid",
-           "healthy_limit", "load_to_drop", "mm1_patience", "mm1k_loss", "queue_of_no_return",
-           "recovery_time", "refusing_throughput", "safe_queue_limit",
-           "saturated_throughput", "service_time_when_full", "shortest_spike", "smallest_trigger", "tipping_load"]
+__all__ = ["Chain", "attempts_at_the_back", "backlog_growth", "closed_backoff_needed", "cold_cache_band",
+           "collapsed_amplification", "ctmc", "erlang_c", "fluid", "healthy_limit", "load_to_drop", "mm1_patience",
+           "mm1k_loss", "patience", "queue_of_no_return", "reconnect_band", "recovery_time", "refusing_throughput",
+           "safe_queue_limit", "saturated_throughput", "scaled_in_band", "service_time_when_full", "shortest_spike",
+           "smallest_trigger", "tipping_load"]
 
 
 def saturated_throughput(service: Service) -> float:
@@ -34,12 +37,17 @@ def service_time_when_full(service: Service) -> float:
     return service.base_latency + service.slope * service.workers
 
 
+def patience(service: Service, clients: Clients) -> float:
+    """T: seconds that an attempt may spend at the service; the time-out less the network's delay there and back."""
+    return clients.timeout - 2 * service.network_delay
+
+
 def healthy_limit(service: Service, clients: Clients) -> float:
     """Largest load (1/s) that can be served in time: n / (b + s n) at n = min(c, (T - b) / s).
 
     Above it no healthy state exists; 0 if even a lone attempt takes longer than the time-out.
     """
-    spare = clients.timeout - service.base_latency
+    spare = patience(service, clients) - service.base_latency
     if spare < service.slope:
         return 0.0
     places = min(service.workers, spare / service.slope) if service.slope else service.workers
@@ -94,7 +102,7 @@ def safe_queue_limit(service: Service, clients: Clients) -> int:
     """
     if clients.timeout == math.inf:
         raise ValueError("Clients.timeout = inf: whoever waits for ever is served by a queue of any length")
-    slack = clients.timeout - service_time_when_full(service)
+    slack = patience(service, clients) - service_time_when_full(service)
     return max(0, math.floor(saturated_throughput(service) * slack + 1e-9))
 
 
@@ -129,6 +137,60 @@ def refusing_throughput(service: Service, attempts: float) -> float:
     return max(0.0, (service.workers - cost * attempts) / (service_time_when_full(service) - cost))
 
 
+def cold_cache_band(service: Service, clients: Clients) -> tuple[float, float]:
+    """Loads (1/s) between which an empty look-aside cache can stay empty: `tipping_load` and limit / (1 - h).
+
+    Below, the service carries all requests without the cache; above, it does not even carry the misses. Source:
+    Bronson et al., HotOS 2021, section 2.2: a database of 300 queries/s behind a cache with 90 % hits.
+
+    >>> from labkit.metastability.model import Cache
+    >>> cold_cache_band(Service(0.1, 0, 30), Clients(1, 0, cache=Cache(0.9, keys=10_000)))
+    (300.0, 3000.0)
+    """
+    hits = clients.cache.hit_ratio if clients.cache else 0.0
+    limit = healthy_limit(service, clients)
+    return tipping_load(service, clients), round(limit / (1 - hits), 9) if hits < 1 else math.inf
+
+
+def reconnect_band(service: Service, clients: Clients) -> tuple[float, float]:
+    """Loads (1/s) between which a reconnect storm sustains itself: c / (S + k) / A, and the healthy limit.
+
+    Every time-out closes a connection, and to accept the next costs k s of a worker: a collapsed server completes
+    c / (S + k) attempts/s. Fluid argument as above; A is 1 without retries.
+
+    >>> from labkit.metastability.model import Pool
+    >>> reconnect_band(Service(0.5, 0.01, 50), Clients(3, 0, pool=Pool(200, connect=0.5)))
+    (33.333333333333336, 50.0)
+    """
+    connect = clients.pool.connect if clients.pool else 0.0
+    reduced = service.workers / (service_time_when_full(service) + connect)
+    return reduced / collapsed_amplification(clients), healthy_limit(service, clients)
+
+
+def scaled_in_band(service: Service, clients: Clients) -> tuple[float, float]:
+    """Loads (1/s) between which an autoscaler that goes by what is answered keeps a service down: the tipping load
+    at its least number of workers, and the healthy limit at its most. Raises ValueError without an autoscaler.
+
+    >>> from labkit.metastability.model import Autoscaler
+    >>> scaler = Autoscaler(0.8, least=10, most=50, metric="answered")
+    >>> [round(load, 1) for load in scaled_in_band(Service(0.5, 0.01, 50, autoscaler=scaler), Clients(3, 0))]
+    [16.7, 50.0]
+    """
+    if service.autoscaler is None:
+        raise ValueError("Service.autoscaler = None: nothing scales this service in")
+    least, most = (replace(service, workers=count) for count in (service.autoscaler.least, service.autoscaler.most))
+    return tipping_load(least, clients), healthy_limit(most, clients)
+
+
+def attempts_at_the_back(*retries: float) -> float:
+    """(1 + R1) (1 + R2) ...: attempts that the last tier sees per request of a user while all of them fail.
+
+    >>> attempts_at_the_back(3, 3)
+    16
+    """
+    return math.prod(1 + each for each in retries)
+
+
 def load_to_drop(service: Service, clients: Clients, load: float | Load) -> float:
     """Fraction of the traffic that must be turned away at the door for a collapsed server to catch up at all:
     1 - mu / (A load), 0 if it catches up by itself."""
@@ -151,7 +213,7 @@ def shortest_spike(service: Service, clients: Clients, peak: float) -> float:
     """Seconds of `peak` requests/s before the first time-out: mu (T - S) / (peak - mu); inf if peak <= mu."""
     ranges.number("peak", peak, 0)
     excess = peak - saturated_throughput(service)
-    slack = clients.timeout - service_time_when_full(service)
+    slack = patience(service, clients) - service_time_when_full(service)
     return max(0.0, saturated_throughput(service) * slack / excess) if excess > 0 else math.inf
 
 

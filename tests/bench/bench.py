@@ -1,5 +1,7 @@
 """Speed as ratios within one run: `make bench`. Nothing here is asserted; machines differ, ratios less so."""
 
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -31,6 +33,16 @@ def engines():
               f"ratio {told / fast:.1f} x (goal 12)")
 
 
+def memory():
+    """In a process of its own, whose peak nothing else has raised."""
+    count = ("import resource; from labkit.metastability import *; "
+             "seconds = tally(Service(.5, .01, 50), Clients(3, 3), Load.spike(20, 100, 20, 10), 125_000, 1); "
+             "print(seconds['attempts'].sum(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)")
+    attempts, peak = subprocess.run([sys.executable, "-c", count], capture_output=True, text=True,
+                                    check=True).stdout.split()
+    print(f"{int(attempts):,} collapsed attempts counted per second: peak {float(peak):.2f} GB (goal 0.3)")
+
+
 def panel_steps():
     def storm(load, retries, seed):
         return simulate(SERVICE, Clients(3, retries), Load.spike(load, 100, 15, 10), 90, seed)
@@ -47,4 +59,5 @@ def panel_steps():
 
 if __name__ == "__main__":
     engines()
+    memory()
     panel_steps()

@@ -40,6 +40,40 @@ def test_each_session_guarantee_has_a_history_that_breaks_it(name, calls):
     assert not any(history.session_violations(calls[:-1]).values())
 
 
+def cas(process, old, new, result, begin, end):
+    return Operation(process, "cas", (old, new), result, begin, end)
+
+
+def test_a_cas_that_succeeded_reads_what_it_expected_and_writes():
+    late = cas(3, 1, 9, True, 6, 7)
+    assert history.stale_reads([w(1, 1, 0, 1), cas(2, 1, 2, True, 2, 3), late]) == [late]
+    assert history.stale_reads([w(1, 1, 0, 1), cas(2, 1, 2, True, 2, 3), r(3, 1, 4, 5)]) == [r(3, 1, 4, 5)]
+    for unsure in (cas(2, 1, 2, False, 2, 3), cas(2, 1, 2, None, 2, 3), cas(2, 1, 2, True, 2, math.inf)):
+        assert history.stale_reads([w(1, 1, 0, 1), unsure, r(3, 1, 4, 5)]) == []
+    assert history.stale_reads([w(1, 1, 0, 1), cas(2, 1, 2, None, 2, 3), r(3, 2, 4, 5)]) == []
+    assert history.session_violations([w(1, 1, 0, 1), cas(2, 1, 2, True, 2, 3), r(2, 1, 4, 5)]) == {
+        "read your writes": 1, "monotonic reads": 0, "writes follow reads": 0, "monotonic writes": 0}
+    assert history.session_violations([w(1, 1, 0, 1), w(1, 2, 2, 3), r(2, 2, 4, 5), cas(2, 1, 3, True, 6, 7)])[
+        "monotonic reads"] == 1
+
+
+def test_a_write_that_never_came_back_binds_nobody():
+    assert not any(history.session_violations([w(1, 1, 0, 1), w(1, 2, 2, math.inf), r(1, 1, 4, 5)]).values())
+
+
+@pytest.mark.parametrize("judge", [history.stale_reads, history.session_violations])
+def test_what_nobody_wrote_and_what_two_wrote_is_refused(judge):
+    with pytest.raises(ValueError, match=r"process 2: read\(\) = 7 \[2, 3\] saw a value that no call of the"):
+        judge([w(1, 1, 0, 1), r(2, 7, 2, 3)])
+    assert not judge([r(2, 7, 2, 3)], initial=7) or not any(judge([r(2, 7, 2, 3)], initial=7).values())
+    with pytest.raises(ValueError, match="two writes have the same value"):
+        judge([w(1, 1, 0, 1), cas(2, 1, 1, True, 2, 3)])
+    with pytest.raises(ValueError, match="writes the initial value"):
+        judge([w(1, None, 0, 1)])
+    with pytest.raises(ValueError, match=r"read\(\) = True \[2, 3\] saw a value that no call"):
+        judge([w(1, 1, 0, 1), r(2, True, 2, 3)])
+
+
 def test_what_was_dumped_is_loaded(tmp_path):
     calls = [w(1, 5, 0, 2.5), r("ann", None, 3, 4), Operation(1, "cas", (5, 6), None, 5, math.inf)]
     history.dump(calls, tmp_path / "h.jsonl")
@@ -47,7 +81,8 @@ def test_what_was_dumped_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("line, problem", [
-    ("{", "JSONDecodeError"), ('{"process": 1}', "KeyError: 'returned'"), ("[1, 2]", "TypeError"), ("7", "TypeError")])
+    ("{", "Expecting property name"), ('{"process": 1}', "'kind' is missing"), ("[1, 2]", "not [1, 2]"),
+    ("7", "not 7")])
 def test_a_bad_line_is_named(line, problem):
     with pytest.raises(ValueError, match="^pasted, line 3: one JSON object with process, kind") as error:
         history.parse("# comment\n\n" + line, "pasted")

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from labkit.course import check
-from labkit.metastability import Clients, Service, exercises, theory
+from labkit.metastability import (
+    Backoff,
+    Clients,
+    Load,
+    RetryBudget,
+    Service,
+    challenge,
+    exercises,
+    simulate,
+    theory,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -42,3 +52,25 @@ def test_12_3_is_the_closed_formula_the_other_way_round():
     assert check(exercises.BACKOFF, 275) and needed(275) <= 2.5 < needed(276)
     for workers, hint in ((274, "more workers"), (276, "more attempts"), (125, "more workers"), (5, "more workers")):
         assert not check(exercises.BACKOFF, workers) and hint in repr(check(exercises.BACKOFF, workers))
+
+
+def test_in_the_challenge_retries_earn_something():
+    service = Service(0.5, 0.01, 50, drop="hopeless")
+    policies = {"none": Clients(3, 0), "one": Clients(3, 1),
+                "budget": Clients(3, 3, Backoff(3, jitter="full"), RetryBudget(0.5, 10))}
+    given = {name: challenge.play(service, policy).points for name, policy in policies.items()}
+    held_out = {name: challenge.play(service, policy, held_out=True).points for name, policy in policies.items()}
+    assert given["budget"] > given["none"] + 1 and held_out["budget"] > held_out["none"]
+    assert given["one"] > given["none"] and held_out["one"] == 0, "tuned to what was given"
+
+
+@pytest.mark.parametrize(("places", "works"), [(1, True), (5, True), (10, False), (25, False)])
+@pytest.mark.parametrize("ratio", [0.03, 0.33])
+def test_where_dropping_the_expired_works_depends_on_the_places(places, works, ratio):
+    """c (A load / mu - 1) decides, here 0.6 c, and not the service time over the time-out."""
+    each, patience = places / 50, places / 50 / ratio
+    spike = Load.spike(20, 100, 20, max(10, 4 * patience))
+    end = spike.disturbance[1] + 100 + 6 * patience
+    for seed in range(3):
+        run = simulate(Service(each, 0, places, drop="expired"), Clients(patience, 3), spike, end + 50, seed)
+        assert (run.goodput(end, end + 50) > 15) == works

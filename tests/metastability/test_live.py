@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from labkit.loopback import Program, ProgramError
-from labkit.metastability import Clients, Fifo, Lifo, Load, RetryBudget, Service, Trigger
+from labkit.metastability import Cache, Clients, Fifo, Lifo, Load, RetryBudget, Service, Trigger
 from labkit.metastability.live import LISTENS, Experiment, run_all, start
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
@@ -44,3 +44,18 @@ def test_a_server_that_cannot_start_says_why():
 def test_a_closed_system_is_refused():
     with pytest.raises(ValueError, match="only open systems"):
         asyncio.run(run_all({"x": Experiment(SERVICE, Clients(1, 1, population=5), Load.constant(1), 1)}))
+
+
+def test_a_cold_cache_live_and_simulated():
+    """Nobody retries; the cache is lost at 4 s, and a database of 30 queries/s is left with 150."""
+    service, clients = Service(0.1, 0, 3), Clients(1, 0, cache=Cache(0.9, 1000))
+    experiments = {
+        "inside the band": Experiment(service, clients, Load.constant(150), 14, Trigger.flush(4), seed=1),
+        "below it": Experiment(service, clients, Load.constant(25), 14, Trigger.flush(4), seed=1),
+        "short queue": Experiment(replace(service, queue=Fifo(20)), clients, Load.constant(150), 14, Trigger.flush(4),
+                                  seed=1)}
+    for name, run in asyncio.run(run_all(experiments)).items():
+        for seen in (run, experiments[name].simulate()):
+            before, after = seen.goodput(1, 4), seen.goodput(10, 14)
+            assert before > 20 and len(seen.hits) > 50, name
+            assert {"inside the band": after < 20, "below it": after > 20, "short queue": after > 45}[name], name

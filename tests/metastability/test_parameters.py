@@ -1,6 +1,7 @@
 """Every impossible parameter is refused with its name, its value and the allowed range."""
 
 import math
+import re
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ from labkit.metastability import (
     simulate,
     theory,
 )
-from labkit.metastability.assess import read
+from labkit.metastability.described import read
 
 NAN, INF = math.nan, math.inf
 OK_SERVICE, OK_CLIENTS, OK_LOAD = Service(.5, .01, 50), Clients(3, 3), Load.constant(20)
@@ -89,6 +90,7 @@ SAMPLE = ("[service]\nbase_latency = 0.5\nslope = 0.01\nworkers = 50\n"
     (("retries = 3", "retries = "), "is not TOML"),
     (("workers = 50", "workers = 50\nqueue = { kind = 'fifi' }"), "service.queue.kind = 'fifi': must be one of"),
     (("retries = 3", "retries = 3\nbudget = 0.1"), "clients.budget = 0.1: must be a table"),
+    (("[load]", "[[tier]]\n[load]"), "service: unknown; must be one of tier, load"),
 ])
 def test_a_wrong_file_is_one_clear_line_and_code_2(tmp_path, change, line):
     file = tmp_path / "service.toml"
@@ -106,9 +108,49 @@ def test_a_missing_file():
 def test_the_assessment_of_the_sample(tmp_path):
     file = tmp_path / "service.toml"
     file.write_text(SAMPLE)
-    found = assess(*read(file))
+    (tier,), load = read(file)
+    found = assess(tier.service, tier.clients, load)
     assert (found.state, found.hidden_capacity, found.safe_queue) == ("vulnerable", 12.5, 100)
     assert found.shed == pytest.approx(0.375)
     assert assess(Service(.5, .01, 50, Fifo(80)), OK_CLIENTS, OK_LOAD).state == "healthy"
     assert assess(OK_SERVICE, OK_CLIENTS, 60).state == "overloaded"
-    assert "simulate it" in str(assess(OK_SERVICE, Clients(3, 3, breaker=Breaker(.5, 1, 5)), 20))
+    with_breaker = assess(OK_SERVICE, Clients(3, 3, breaker=Breaker(.5, 1, 5)), 20)
+    assert "the breaker  only in the simulation" in str(with_breaker)
+
+
+TIERS = """
+[[tier]]
+[tier.service]
+base_latency = 0.05
+slope = 0
+workers = 4000
+[tier.clients]
+timeout = 3
+retries = 3
+[[tier]]
+propagate_deadline = true
+[tier.service]
+base_latency = 0.5
+slope = 0.01
+workers = 50
+error_rate = 0.01
+[tier.clients]
+timeout = 3
+retries = 3
+throttle = { k = 2 }
+[load]
+rate = 10
+"""
+
+
+def test_tiers_in_a_file(tmp_path, capsys):
+    from labkit.metastability.__main__ import main
+    file = tmp_path / "tiers.toml"
+    file.write_text(TIERS)
+    (_, back), load = read(file)
+    assert back.propagate_deadline and back.clients.throttle.k == 2 and load.rate(0) == 10
+    assert main([str(file)]) == 0
+    assert re.search(r"tier 2: attempts per request, collapsed +16\.00", capsys.readouterr().out)
+    file.write_text(TIERS.replace("retries = 3\nthrottle", "retires = 3\nthrottle"))
+    with pytest.raises(ValueError, match="tier 2: clients.retires: unknown; must be one of"):
+        read(file)

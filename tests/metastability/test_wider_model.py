@@ -30,6 +30,16 @@ def test_the_network_delay_is_in_the_latency_both_ways():
     assert run.answered[0] == pytest.approx(1.91) and run.per_second["p50"][1] == pytest.approx(0.91)
 
 
+def test_the_network_takes_its_part_of_the_safe_queue():
+    far = replace(SERVICE, network_delay=0.2)
+    bound = theory.safe_queue_limit(far, CLIENTS)
+    assert bound == 80 and theory.safe_queue_limit(SERVICE, CLIENTS) == 100
+    for seed in range(10):
+        short, long = (simulate(replace(far, queue=Fifo(limit)), CLIENTS, Load.spike(20, 100, 20, 10), 200, seed)
+                       for limit in (64, 120))
+        assert short.recovered_at is not None and short.recovered_at <= 32 and long.recovered_at is None
+
+
 @pytest.mark.parametrize("rate, retries", [(0.01, 3), (0.3, 3), (0.5, 1)])
 def test_retries_cure_random_errors(rate, retries):
     """Success 1 - f^(R+1), attempts (1 - f^(R+1)) / (1 - f)."""
