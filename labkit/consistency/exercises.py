@@ -195,17 +195,18 @@ def _smallest_history(answer: Any) -> str | None:
     if any(o.kind != "read" and o.kind != "write" for o in history):
         return "reads and writes only"
     try:
-        verdict, stale = linearizable(history), stale_reads(history)
+        verdict = linearizable(history)
+        if verdict.ok:
+            return "one order explains this history: it is linearizable"
+        writes = {o.args[0]: o for o in history if o.kind == "write"}
+        for read in (o for o in history if o.kind == "read" and o.result is not None):
+            if read.result not in writes:
+                return "a read returns a value that nobody wrote: that is not what a store does"
+            if writes[read.result].invoked > read.returned:
+                return "a read returns a value before its write has begun: that is not what a store does"
+        stale = stale_reads(history)
     except ValueError as error:
         return str(error)
-    if verdict.ok:
-        return "one order explains this history: it is linearizable"
-    writes = {o.args[0]: o for o in history if o.kind == "write"}
-    for read in (o for o in history if o.kind == "read" and o.result is not None):
-        if read.result not in writes:
-            return "a read returns a value that nobody wrote: that is not what a store does"
-        if writes[read.result].invoked > read.returned:
-            return "a read returns a value before its write has begun: that is not what a store does"
     if stale:
         return "a read in it is stale: it misses a write that was over. Every read must be fine by itself"
     if len(history) > 3:
