@@ -188,14 +188,14 @@ def queue_of_no_return(axes: Axes, run: Run) -> None:
     """The queue second by second, against the length from which the server no longer keeps up with its load."""
     queue = run.per_second["queue"].to_numpy(dtype=float)
     border = theory.queue_of_no_return(run.service, run.load)
-    top = 3 * border if 0 < border < np.inf else float(queue.max())
+    top = max(1.1 * float(queue.max()), 1.6 * border if border < np.inf else 0.0, 50.0)
     shade(axes, *run.disturbance, "pause")
     axes.plot(run.per_second.index + 1.0, queue, color=COLORS["waiting"])
     if border < np.inf:
         axes.plot([0, run.duration], [border, border], color=COLORS["theory"], ls="--", lw=1.2)
         end_label(axes, run.duration, border, "no return", COLORS["theory"])
-    end_label(axes, run.duration, min(queue[-1], 0.93 * max(top, 50)), "waiting", COLORS["waiting"])
-    axes.set(xlabel="time (s)", ylabel="attempts", ylim=(0, max(top, 50)))
+    end_label(axes, run.duration, float(queue[-1]), "waiting", COLORS["waiting"])
+    axes.set(xlabel="time (s)", ylabel="attempts", ylim=(0, top))
     room_for_ends(axes, 0, run.duration)
 
 
@@ -205,7 +205,7 @@ def behind_a_cache(axes: Axes, run: Run) -> None:
     time = seconds.index.to_numpy() + 0.5
     smooth = np.ones(3) / 3
     for column, name, meaning in (("offered", "asked", "offered"), ("goodput", "answered", "goodput"),
-                                  ("attempts", "reach the database", "attempts")):
+                                  ("attempts", "to database", "attempts")):
         values = np.convolve(seconds[column], smooth, "valid")
         axes.plot(time[1:-1], values, color=COLORS[meaning], lw=1.5)
         end_label(axes, run.duration, float(values[-10:].mean()), name, COLORS[meaning])
@@ -217,7 +217,7 @@ def behind_a_cache(axes: Axes, run: Run) -> None:
     from_zero(axes)
 
 
-def fingerprint(axes: Axes, run: Run, title: str, window: int = 5) -> None:
+def fingerprint(axes: Axes, run: Run, title: str, window: int = 20) -> None:
     """Attempts that reach the service, and attempts it completes in time or not, in per cent of what users ask for."""
     seconds = run.per_second
     done = seconds["goodput"] + seconds["late"] - seconds["hits"]
