@@ -12,7 +12,8 @@ from labkit.course.figures import COLORS, end_label, from_zero, label, room_for_
 from labkit.metastability import theory
 from labkit.metastability.run import FATES, LATE, OK, Floats, Run
 
-FATE_COLORS = {"ok": "goodput", "late": "wasted", "shed": "offered", "dropped": "offered", "waiting": "waiting"}
+FATE_COLORS = {"ok": "goodput", "late": "wasted", "shed": "offered", "dropped": "offered", "waiting": "waiting",
+               "error": "wasted"}
 
 
 NAMES = {"attempts": "attempts sent", "late": "wasted work", "offered": "offered", "goodput": "goodput"}
