@@ -11,8 +11,10 @@ A command that needs its port or its folder is a function of the program, which 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
+import random
 import re
 import resource
 import shutil
@@ -38,6 +40,9 @@ PATIENCE = 60.0             # s until a program must be ready; most need one on 
 LOOK = 0.02                 # s between two looks whether it is
 KEPT = 20_000               # characters of its output an error keeps
 SHOWN = 8                   # lines of its output an error shows
+PORTS = range(20_000, 32_000)   # below those a system gives to whoever asks for any: Linux from 32768, macOS 49152
+# One after the other, so that none is told twice; from where no seed can send two processes at once.
+NEXT = itertools.count(random.SystemRandom().randrange(len(PORTS)))
 
 Word = str | Path | float
 Command = Sequence[Word] | Callable[["Program"], Sequence[Word]]
@@ -178,10 +183,13 @@ def listening(program: Program) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody uses just now, and that the system gives to nobody: a program may take a
+    second to get to it."""
+    while True:
+        port = PORTS[next(NEXT) % len(PORTS)]
+        with socket.socket() as line, contextlib.suppress(OSError):
+            line.bind(("127.0.0.1", port))
+            return port
 
 
 def folder(user: str | None = None) -> Path:
