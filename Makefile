@@ -48,9 +48,9 @@ test-package: $(VENV)/test.done
 test-alone: $(VENV)/test.done
 	$(PYTEST) tests -m alone
 
-# strict: every stored output is compared, except in cells tagged nbval-ignore-output
+# strict: every stored output is compared, except in cells tagged nbval-ignore-output; then panels and pictures are judged
 test-notebooks: $(VENV)/test.done
-	LABKIT_ENGINE=twin LABKIT_TWIN_HURRY=4 LABKIT_ENGINE_IDLE=30 $(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
+	LABKIT_ENGINE=twin LABKIT_TWIN_HURRY=4 LABKIT_ENGINE_IDLE=30 $(PYTEST) -p tests.judge --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 		--nbval-cell-timeout 600 -p no:cacheprovider -n $(WORKERS) --dist loadfile notebooks
 
 # every control of every lesson in a real JupyterLab; two at a time, because each waits for the other half of the time

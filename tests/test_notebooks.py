@@ -149,22 +149,6 @@ def test_claims_do_not_interrupt_the_story(path):
     assert of_claims <= of_all / 10, f"{of_claims} of {of_all} characters printed are claims: at most a tenth"
 
 
-# how many panels each notebook shows: a panel that is no longer made fails here, not in silence
-PANELS = {
-    "00_start_here": 2, "10_retry_storm": 2, "11_tipping_point": 2, "12_cures": 1, "13_live_collapse": 1,
-    "14_other_loops": 2,
-    "20_quorum_latency": 3, "21_partitions": 3, "22_staleness": 3, "23_linearizability": 2, "24_real_cluster": 2,
-    "30_merge_without_asking": 2, "31_gossip": 3, "32_what_merging_costs": 3, "33_mixed_consistency": 2,
-    "40_five_ways_to_disagree": 2, "41_write_here_read_there": 3, "42_settings_that_disagree": 2,
-    "60_first_tokens": 2, "61_batching_and_memory": 1, "62_prefix_caching": 2, "63_quantization": 1, "64_routing": 2,
-    "65_budgets": 1, "66_observability": 3, "67_error_handling": 2, "68_gateway": 2, "69_cost": 2,
-}
-
-
-def test_each_lesson_makes_its_panels(lesson):
-    assert len(lesson.panels) == PANELS[lesson.path.stem]
-
-
 @pytest.mark.xdist_group("alike")
 def test_workers_share_out_whole_lessons(request):
     """pytest-xdist that cannot group tests does not say so: every worker would run every lesson."""

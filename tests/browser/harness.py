@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from labkit.loopback import Program
+from tests import lessons, slices
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -64,8 +65,13 @@ def becomes(true, what, limit=LIMIT):
 
 
 def copied(home):
-    """A home for JupyterLab: a copy of the notebooks, and settings."""
+    """A home for JupyterLab: a copy of the notebooks, in `panels` what their panels need of them, and settings."""
     shutil.copytree(ROOT / "notebooks", home / "work", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    (home / "work" / "panels").mkdir()
+    for path in lessons.LESSONS:
+        notebook = json.loads(path.read_text())
+        notebook["cells"] = slices.for_panels(notebook["cells"])
+        (home / "work" / "panels" / path.name).write_text(json.dumps(notebook))
     for name, body in SETTINGS.items():
         file = home / "settings" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from tests.browser.harness import KERNEL, LIMIT, ROOT, opened
+from tests.browser.harness import KERNEL, LIMIT, opened
+from tests.lessons import LESSONS, PANELS
 
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # What a reader sees in a control's cell, frame by frame. `settled`: the kernel is done with every message a widget has
 # sent, and none followed for two frames (a widget sends what it held back when it hears that the last one is done).
 WATCH = """
@@ -114,8 +114,9 @@ def handles(page, kind):
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_every_control_moves_its_picture(lab, tab, path):
-    with opened(tab, lab, path.name) as page:
+    with opened(tab, lab, f"panels/{path.name}") as page:
         page.evaluate(WATCH)
+        assert page.evaluate("() => document.querySelectorAll('.labkit-panel').length") == PANELS[path.stem]
         assert not page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
         text = page.locator(".jp-Notebook").inner_text(timeout=1000 * LIMIT)
         assert not re.search("Error displaying widget|Failed to load model|could not be shown", text)
