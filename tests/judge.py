@@ -20,11 +20,13 @@ from tests import lessons
 
 NUMBERLESS = re.compile(r"\bnan\b")
 ABOUT_NAN = {"41_write_here_read_there"}            # its data has them, and values that became one
+JUDGED = ("number_of_panels", "stored_pictures", "panels_wherever_their_controls_go")
+# under names that no notebook has, and that hide no import it lacks
 BEGIN = """
-import sys
-sys.path.insert(0, {root!r})
-from tests import judge, lessons
-lesson_judged = lessons.begun({stem!r})
+import sys as _labkit_sys
+_labkit_sys.path.insert(0, {root!r})
+from tests import judge as _labkit_judge
+_labkit_lesson = _labkit_judge.lessons.begun({stem!r})
 """
 
 
@@ -32,13 +34,14 @@ class LessonFile(IPyNbFile):                        # type: ignore[misc]    # nb
     """A notebook whose first cell has what it makes remembered, and whose last ones look at that."""
 
     def collect(self) -> Iterator[Any]:
-        yield self._cell("begin", BEGIN.format(root=str(lessons.ROOT), stem=self.path.stem))
-        yield from super().collect()
-        for what in ("number_of_panels", "stored_pictures", "panels_wherever_their_controls_go"):
-            yield self._cell(what, f"judge.{what}(lesson_judged)")
+        yield self._cell("begin", -1, BEGIN.format(root=str(lessons.ROOT), stem=self.path.stem))
+        cells = [*super().collect()]
+        yield from cells
+        for number, what in enumerate(JUDGED, len(cells)):
+            yield self._cell(what, number, f"_labkit_judge.{what}(_labkit_lesson)")
 
-    def _cell(self, name: str, source: str) -> Any:
-        return IPyNbCell.from_parent(self, name=name, cell_num=name, cell=new_code_cell(source, execution_count=1),
+    def _cell(self, name: str, number: int, source: str) -> Any:
+        return IPyNbCell.from_parent(self, name=name, cell_num=number, cell=new_code_cell(source, execution_count=1),
                                      options={"check": False, "skip": False, "check_exception": False})
 
 

@@ -26,6 +26,7 @@ def tab(lab, browser):
         yield page
 
 
+@pytest.hookimpl(tryfirst=True)         # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items):
     """All tests in this folder need the browser: `-m browser` runs them, `-m "not browser"` the rest."""
     needed = pytest.mark.skipif(harness.CHROMIUM is None, reason="no Chromium: apt-get install chromium")
@@ -33,5 +34,5 @@ def pytest_collection_modifyitems(items):
         if "tests/browser/" in item.nodeid:
             item.add_marker(pytest.mark.browser)
             item.add_marker(needed)
-            if item.path.name != "test_browser.py":         # those share nothing but the tab; others their fixtures
+            if item.path.name in ("test_blink.py", "test_predictions.py"):          # they share what takes long
                 item.add_marker(pytest.mark.xdist_group(item.path.stem))
