@@ -44,7 +44,7 @@ test-engine: $(VENV)/test.done
 test-package: $(VENV)/test.done
 	$(PYTEST) tests labkit --doctest-modules --ignore tests/bench -m "not alone and not browser" -n $(WORKERS) --dist loadgroup
 
-# real systems and engines that are judged by the clock: nothing runs beside them
+# real systems and engines judged by the clock: nothing runs beside them
 test-alone: $(VENV)/test.done
 	$(PYTEST) tests -m alone
 

@@ -21,6 +21,12 @@ def pytest_configure(config):
         threading.Thread(target=_end_after, args=(os.getppid(),), daemon=True).start()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """First what keeps one worker busy longest: the tests of the real engine, all on one worker."""
+    items.sort(key=lambda item: [mark.args[0] for mark in item.iter_markers("xdist_group")] != ["engine"])
+
+
 def _end_after(parent):
     while os.getppid() == parent:
         time.sleep(0.2)

@@ -8,7 +8,7 @@ from labkit import gateway
 from labkit.gateway.budget import price, reconcile
 from labkit.wire import chat
 
-pytestmark = [pytest.mark.live, pytest.mark.alone]
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("engine")]
 
 
 @pytest.fixture(scope="module")

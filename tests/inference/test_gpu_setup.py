@@ -99,7 +99,7 @@ def test_the_stamp_names_another_copy_and_can_be_repeated():
 
 
 @pytest.mark.live
-@pytest.mark.alone
+@pytest.mark.xdist_group("engine")
 def test_measure_gpu_runs_where_torch_is(installed, tmp_path):
     """With the engine's torch, on the CPU; steps cost what they cost, only the sums are checked."""
     out = tmp_path / "m.json"

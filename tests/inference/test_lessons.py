@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent.parent / "notebooks"
-pytestmark = [pytest.mark.live, pytest.mark.alone]
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("engine")]
 # an expression over the notebook's names, shown as JSON by a last cell
 WHAT = {
     "60_first_tokens": "{'kind': e.kind, 'text': short.text, 'ttft': [short.ttft, long.ttft], 'same': same(e), "
@@ -56,6 +56,7 @@ def test_first_tokens(told):
     assert found["same"] == 8                                       # same text in company
 
 
+@pytest.mark.alone
 def test_batching_and_memory(told):
     def by_the_clock(found):
         off = [twin / real - 1 for twin, real in zip(found["predicted"], found["real"], strict=True)]

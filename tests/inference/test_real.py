@@ -14,7 +14,7 @@ from labkit.inference.quantization.llama import Llama
 from labkit.wire import chat
 from tests.inference.test_engine import gone, listening
 
-pytestmark = [pytest.mark.live, pytest.mark.alone]
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("engine")]
 QUESTION = "What is the capital of France?"
 
 
@@ -67,31 +67,29 @@ def trio(e):
     return cold.ttft, warm.ttft, rival.ttft
 
 
+@pytest.mark.alone
 def test_a_warm_prefix_is_hit_and_saves_time_and_a_salt_keeps_it_apart(real):
     """A neighbour on the machine can spoil one measurement; the middle one of five it does not."""
     cold, warm, rival = (statistics.median(times) for times in zip(*(trio(real) for _ in range(5)), strict=True))
     assert warm < cold and warm < rival
 
 
-def differences(e):
-    """Twin over engine for 4 and 16 callers and, last, for the ratio of warm to cold TTFT: 0 is agreement."""
+def warm_over_cold(e):
+    """The twin's ratio of warm to cold TTFT over the engine's: 1 is agreement."""
     speed = calibrate.measure(e.base_url, e.model).speed
-    found = {n: twin.simulate(twin.burst(n), speed).throughput
-             / max(calibrate.throughput(e.base_url, e.model, n) for _ in range(2)) - 1
-             for n in (4, 16)}
     shared = calibrate.Prompts(2)(512)
     times = [chat.ask(e.base_url, e.model, prompt(shared), 1).ttft for _ in range(5)]
     model = twin.simulate([twin.Request(10.0 * i, twin.tokens(i, 526, 512), 1) for i in range(2)], speed).requests.ttft
-    return found, (model[1] / model[0]) / (statistics.median(times[1:]) / times[0]) - 1
+    return (model[1] / model[0]) / (statistics.median(times[1:]) / times[0])
 
 
-def test_the_twin_is_within_20_percent_calibrated_on_1_and_32(real):
-    """A neighbour on the machine can spoil one measurement; three in a row it does not. All sizes: notebook 61."""
-    for _ in range(3):
-        rates, ratio = differences(real)
-        if all(abs(off) < 0.2 for off in rates.values()) and abs(ratio) < 0.25:
-            return
-    pytest.fail(f"twin against engine: {rates}, warm over cold {ratio:.2f}")
+@pytest.mark.alone
+def test_the_twin_calibrated_on_1_and_32_knows_what_a_warm_prefix_saves(real):
+    """A neighbour on the machine can spoil one measurement; three in a row it does not. Rates: notebook 61."""
+    found = []
+    while len(found) < 3 and not (found and abs(found[-1] - 1) < 0.25):
+        found.append(warm_over_cold(real))
+    assert abs(found[-1] - 1) < 0.25, found
 
 
 def test_an_awq_checkpoint_is_served_with_the_perplexity_of_its_weights(real):
