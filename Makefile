@@ -71,7 +71,7 @@ bench: $(VENV)/test.done
 	$(BIN)/python -m tests.bench.bench_crdt
 	$(BIN)/python -m tests.bench.bench_inference
 	$(BIN)/python -m tests.bench.bench_gateway
-	$(BIN)/python -m tests.bench.bench_panels
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench.bench_panels
 
 notebooks: $(VENV)/test.done
 	$(BIN)/python tests/refresh_notebooks.py $(NB)

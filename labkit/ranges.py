@@ -20,6 +20,8 @@ def number(field: str, value: Any, low: float, high: float = math.inf, *,
     Traceback (most recent call last):
     ValueError: Clients.timeout = 0: must be a number > 0
     """
+    if type(value) in (float, int) and low < value <= high and value != math.inf:
+        return                          # the usual case: asking an abstract class and writing the range cost more
     allowed = f"a number {'>' if above else '>='} {low:g}" + (f" and <= {high:g}" if high < math.inf else "")
     if isinstance(value, bool) or not isinstance(value, Real) or math.isnan(value):
         raise _refuse(field, value, allowed)
@@ -37,6 +39,8 @@ def whole(field: str, value: Any, low: int, high: float = math.inf, *, infinite:
     Traceback (most recent call last):
     ValueError: Service.workers = 2.5: must be a whole number >= 1
     """
+    if type(value) is int and low <= value <= high:
+        return
     allowed = f"a whole number >= {low}" + (f" and <= {high:g}" if high < math.inf else "")
     if infinite:
         if isinstance(value, float) and value == math.inf:

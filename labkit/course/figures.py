@@ -14,7 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageChops
 
 from labkit.course.diagrams import against_theory as against_theory
 from labkit.course.diagrams import band as band
@@ -59,17 +59,56 @@ def canvas(size: tuple[float, float] = (7.6, 3.2), axes: int | tuple[int, int] =
         return figure, figure.subplots(rows, columns)
 
 
-def encode(figure: Figure, small: bool = False) -> bytes:
-    """What was last drawn on the figure, as PNG of 256 colours; `small` spends time on 64, to store in a notebook."""
+class Encoder:
+    """Writes what is drawn on a figure as PNG, again and again.
+
+    Choosing 256 colours takes longer than all else. Those of the first picture nearly always do for the later ones;
+    where they do not, a picture gets its own, so that what it looks like does not depend on what was shown before.
+    """
+
+    NEAR = 24       # of 255 in red, green or blue; a fresh choice is up to 15 off
+    FEW = 32        # pixels that may be further off: half a marker
+
+    def __init__(self) -> None:
+        self._colors: Image.Image | None = None
+
+    def png(self, figure: Figure) -> bytes:
+        drawn = _drawn(figure)
+        if self._colors is None:
+            self._colors = _reduce(drawn, 256)
+        return _png(self._reduced(drawn, self._colors) or _reduce(drawn, 256), compress_level=1)
+
+    def _reduced(self, drawn: np.ndarray, colors: Image.Image) -> Image.Image | None:
+        """In the colours of the first picture, or None if they do not do."""
+        picture = Image.fromarray(drawn).convert("RGB")
+        image = picture.quantize(palette=colors, dither=Image.Dither.NONE)
+        off = ImageChops.difference(picture, image.convert("RGB")).histogram()
+        far = max(sum(off[channel + self.NEAR + 1:channel + 256]) for channel in (0, 256, 512))
+        return image if far <= self.FEW else None
+
+
+def encode(figure: Figure) -> bytes:
+    """What was last drawn on the figure, as PNG of 64 colours: to store in a notebook."""
+    return _png(_reduce(_drawn(figure), 64), optimize=True)
+
+
+def _drawn(figure: Figure) -> np.ndarray:
     assert isinstance(figure.canvas, FigureCanvasAgg)
-    drawn = np.asarray(figure.canvas.buffer_rgba())
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+def _reduce(drawn: np.ndarray, count: int) -> Image.Image:
     image = Image.fromarray(drawn).convert("RGB")
-    image = image.quantize(64 if small else 256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image = image.quantize(count, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     colors, first = image.getpalette() or [], 3 * int(np.asarray(image)[0, 0])
     colors[first:first + 3] = drawn[0, 0, :3].tolist()      # the paper exactly: pictures lie side by side
     image.putpalette(colors)
+    return image
+
+
+def _png(image: Image.Image, **how: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", **({"optimize": True} if small else {"compress_level": 1}))
+    image.save(buffer, "PNG", **how)
     return buffer.getvalue()
 
 
@@ -92,7 +131,7 @@ class Picture:
         return self.text
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        return encode(self.figure, small=True), shown_size(self.figure)
+        return encode(self.figure), shown_size(self.figure)
 
 
 def picture(draw: Callable[..., str], *values: Any, size: tuple[float, float] = (7.6, 3.2),

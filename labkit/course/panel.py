@@ -76,7 +76,7 @@ class Panel:
             self._check(values)
         self.shape: tuple[tuple[float, float], int | tuple[int, int]] = (size, axes)
         self.figure, self.axes = figures.canvas(size, axes)
-        self._stage = Stage(self.figure)
+        self._stage, self._encoder = Stage(self.figure), figures.Encoder()
         self.result: Any = None
         self.text = ""
         self._quiet = False
@@ -122,7 +122,7 @@ class Panel:
     def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
         if "google.colab" in sys.modules:           # Colab might show the picture in place of the panel
             return None
-        return figures.encode(self.figure, small=True), figures.shown_size(self.figure)
+        return figures.encode(self.figure), figures.shown_size(self.figure)
 
     # ------------------------------------------------------------------------------------------ inside
     def _check(self, values: Mapping[str, Any]) -> None:
@@ -186,7 +186,7 @@ class Panel:
                                  f"{html.escape(str(error))}</div>")
             raise
         self.result, self.text = result, text
-        image = base64.b64encode(figures.encode(self.figure)).decode()
+        image = base64.b64encode(self._encoder.png(self.figure)).decode()
         size = figures.shown_size(self.figure)
         self._picture.value = (
             f'<img width="{size["width"]}" height="{size["height"]}" decoding="sync" alt="{html.escape(text)}" '

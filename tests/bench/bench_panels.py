@@ -1,7 +1,8 @@
 """Every panel of every notebook: what a move costs, slowest first. `python -m tests.bench.bench_panels [10_retry ...]`.
 
 CPU time of compute and draw, so that a busy machine does not matter much; each control is walked from end to end
-with the others where they start.
+with the others where they start. The last line is a panel that computes nothing and draws one line: what the machine
+takes for any picture. `make bench` gives BLAS one thread: the spinning of others would be counted.
 """
 
 import ast
@@ -16,7 +17,7 @@ import time
 
 import numpy as np
 
-from labkit.course import Panel
+from labkit.course import Panel, slider
 from labkit.course.controls import Seed, Slider
 from tests import lessons, slices
 
@@ -61,6 +62,15 @@ def costs(panel: Panel) -> list[float]:
     return spent
 
 
+def bare() -> Panel:
+    """Nothing but one line and its axes."""
+    def draw(axes, slope):
+        axes.plot([0, 1], [0, slope])
+        axes.set(ylim=(0, 1), xlabel="time, s", ylabel="height, m")
+
+    return Panel(lambda slope, seed: slope, draw, str, slope=slider(0.5, 0, 1, 0.01))
+
+
 def table(names):
     rows = []
     for path in lessons.LESSONS:
@@ -82,6 +92,8 @@ def main(names):
         print(f"{name:32s} {p50:7.1f} {p95:7.1f}  {controls}")
     middle = sum(row[0] <= MEDIAN for row in rows)
     end = sum(row[1] <= P95 for row in rows)
+    floor = np.median(costs(bare()))
+    print(f"{'one line, no simulation':32s} {floor:7.1f}")
     print(f"{len(rows)} panels: {middle} within {MEDIAN} ms at the median (goal 90 %), "
           f"{end} within {P95} ms at p95 (goal all)")
 

@@ -65,8 +65,7 @@ def asymmetric(weight: Floats, bits: int = 4, group: int = 32) -> Quantized:
 
 def output_error(weight: Floats, other: Floats, inputs: Floats) -> float:
     """How far the outputs of `other` are from those of `weight` on `inputs`: RMS of the difference over RMS."""
-    right = inputs @ weight.T
-    return float(np.sqrt(np.mean((inputs @ other.T - right) ** 2) / np.mean(right**2)))
+    return float(np.sqrt(np.mean((inputs @ (other - weight).T) ** 2) / np.mean((inputs @ weight.T) ** 2)))
 
 
 def awq_scale(weights: Sequence[Floats], inputs: Floats,
