@@ -99,7 +99,7 @@ $(VENV)/lab.done: $(VENV)/venv.done pyproject.toml
 
 $(VENV)/all.done: $(VENV)/venv.done pyproject.toml
 	@echo "installing JupyterLab and all parts of the course into $(VENV) (about 1.1 GB, once) ..."
-	@$(INSTALL) pip -e '.[lab,data,platform]'
+	@$(INSTALL) pip -e '.[lab,data,remote,platform]'
 	@touch $@ $(VENV)/lab.done
 
 $(VENV)/test.done: $(VENV)/venv.done pyproject.toml

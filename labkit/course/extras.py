@@ -21,7 +21,7 @@ from labkit import files, installer
 from labkit.progress import silent
 
 # what each extra is for, and the MB it takes on disk (Linux x86-64, Python 3.11, November 2026)
-PARTS = {"data": ("part 4", 480), "platform": ("the gateway of part 6", 220)}
+PARTS = {"data": ("part 4", 480), "remote": ("part 5", 45), "platform": ("the gateway of part 6", 220)}
 Installer = Callable[[Sequence[str], installer.Say], str]
 
 
@@ -85,7 +85,7 @@ class Extra:
 
 
 def extra(name: str) -> Extra:
-    """Are the packages of one of labkit's extras here, "data" or "platform"? If not, the answer's card installs them.
+    """Are the packages of an extra here, "data", "remote" or "platform"? If not, the card of the answer installs them.
 
     Raises ValueError for another name.
     """

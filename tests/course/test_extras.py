@@ -39,7 +39,7 @@ def test_all_parts_are_here_and_say_so_in_one_line():
 
 
 def test_another_name_is_refused():
-    with pytest.raises(ValueError, match="name = 'gpu': must be one of 'data', 'platform'"):
+    with pytest.raises(ValueError, match="name = 'gpu': must be one of 'data', 'remote', 'platform'"):
         extra("gpu")
 
 

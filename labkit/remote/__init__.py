@@ -1,0 +1,1 @@
+"""Part 5: one call, and what was put around it in forty years."""
