@@ -19,7 +19,7 @@ from labkit.interactions.readers import Default, Several
 from labkit.interactions.relations import RELATIONS, Relation
 from labkit.interactions.words import SECONDS, SIZES, WORDS, Off
 
-__all__ = ["RELATIONS", "Broken", "Relation", "Report", "Settings", "Unknown", "amount", "check", "load"]
+__all__ = ["RELATIONS", "Broken", "Relation", "Findings", "Configuration", "Unknown", "amount", "check", "load"]
 
 Values = Mapping[str, Mapping[str, Any]]            # service -> setting -> value
 
@@ -49,7 +49,7 @@ class Unknown:
         return self.name + (f" (did you mean {self.near}?)" if self.near else "")
 
 
-class Report(list[Broken]):
+class Findings(list[Broken]):
     """The relations that do not hold; and what was looked at, for nothing found in nothing is no good news.
 
     applied: names of the relations whose settings were all there.
@@ -81,13 +81,13 @@ class Report(list[Broken]):
 
 
 @dataclass
-class Settings(dict[str, dict[str, Any]]):
+class Configuration(dict[str, dict[str, Any]]):
     """service -> setting -> value, of several services; `unknown`: names in their files that say nothing here."""
 
     unknown: list[Unknown] = field(default_factory=list)
 
 
-def load(*paths: str | Path, kind: str | None = None) -> Settings:
+def load(*paths: str | Path, kind: str | None = None) -> Configuration:
     """Settings of several services from their files, merged.
 
     paths: nginx.conf, haproxy.cfg, gunicorn.conf.py, Procfile, Envoy, Kubernetes or Compose YAML, Kafka .properties,
@@ -97,7 +97,7 @@ def load(*paths: str | Path, kind: str | None = None) -> Settings:
     Raises ValueError naming the file and the place if one cannot be read, is no table of tables, or if two files give
     one setting different values.
     """
-    settings = Settings()
+    settings = Configuration()
     for path in map(Path, paths):
         found = readers.read(path, kind)
         settings.unknown += [Unknown(f"{path.name}: {name}", _near(name, found.known)) for name in found.unknown]
@@ -107,7 +107,7 @@ def load(*paths: str | Path, kind: str | None = None) -> Settings:
     return settings
 
 
-def _put(settings: Settings, path: Path, service: str, name: str, value: Any) -> None:
+def _put(settings: Configuration, path: Path, service: str, name: str, value: Any) -> None:
     into = settings.setdefault(service, {})
     before = into.get(name, value)
     if isinstance(value, Default) and name in into:
@@ -134,7 +134,7 @@ def amount(name: str, value: Any) -> Any:
     return float(match[1]) * units[match[2].lower()]
 
 
-def check(settings: Values, relations: tuple[Relation, ...] = RELATIONS) -> Report:
+def check(settings: Values, relations: tuple[Relation, ...] = RELATIONS) -> Findings:
     """Which relations do not hold, of those whose settings are all there; and how many those were.
 
     Raises ValueError if a setting has a value it cannot have (text where a number is needed, attempts = 0).
@@ -147,7 +147,7 @@ def check(settings: Values, relations: tuple[Relation, ...] = RELATIONS) -> Repo
             if not _holds(relation, values):
                 broken.append(Broken(relation.name, values, relation.consequence, relation.source))
                 break
-    return Report(broken, applied, len(relations), _unknown(settings, relations))
+    return Findings(broken, applied, len(relations), _unknown(settings, relations))
 
 
 def _choices(settings: Values, relation: Relation) -> Iterator[dict[str, Any]]:
@@ -177,7 +177,7 @@ def _unknown(settings: Values, relations: tuple[Relation, ...]) -> list[Unknown]
     known = {*WORDS, *(need for relation in relations for need in relation.needs)}
     there = [f"{service}.{name}" for service, values in settings.items() for name in values]
     own = [Unknown(name, _near(name, known)) for name in there if name not in known]
-    return own + (settings.unknown if isinstance(settings, Settings) else [])
+    return own + (settings.unknown if isinstance(settings, Configuration) else [])
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from labkit import course, files
 from labkit.interactions import coherence, demos, exercises, promises, samples, study, words
+from labkit.interactions.demos.times import _Once
 from labkit.loopback import serve
 
 EXAMPLES = tomllib.loads(files.data("incoherent.toml").read_text())
@@ -158,8 +159,8 @@ def test_the_study_is_reproduced():
 
 
 EXPECTED = {
-    "charges": lambda b, c: b["charges"] == 3 * b["orders"] and b["answered in time"] == 0
-    and c["charges"] == c["orders"],
+    "charges": lambda b, c: b["charges"] == 3 * b["orders"] and b["answered"] == "none"
+    and c["charges"] == c["orders"] and c["answered"] == "200 200 200",
     "timeouts": lambda b, c: b["served"] == 0 and b["backend executions"] == 2 * b["users"]
     and c["served"] == c["users"] == c["backend executions"],
     "keep_alive": lambda b, c: b["lost, outcome unknown"] == b["second POSTs"] and c["lost, outcome unknown"] == 0,
@@ -190,6 +191,43 @@ def test_each_demo_fails_for_its_reason_and_its_cure_cures_it(name):
     assert threading.active_count() <= threads + 3
     listening = [line.laddr.ip for line in me.net_connections(kind="inet") if line.status == "LISTEN"]
     assert set(listening) <= {"127.0.0.1"}
+
+
+@pytest.mark.live
+def test_a_declined_card_is_declined_once_and_each_retry_hears_of_it():
+    refused = demos.charges().also["refused"]
+    assert refused["charges"] == 0 and refused["answered"] == "402 402 402" and refused["attempts"] == 9
+
+
+class TestOnce:
+    """The keys of the demo, without sockets: nobody is told of a charge that has not happened."""
+
+    def at_work(self):
+        """An operation that waits to be let go, and how often it was done."""
+        go, done = threading.Event(), []
+
+        def work():
+            go.wait()
+            done.append(1)
+            return 402, {}, b"declined"
+        return _Once(work), go, done
+
+    def test_one_that_comes_meanwhile_hears_nothing_before_the_end(self):
+        once, go, done = self.at_work()
+        heard = []
+        threads = [threading.Thread(target=lambda: heard.append(once.answer("k"))) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        assert heard == [] and done == []
+        go.set()
+        for thread in threads:
+            thread.join()
+        assert heard == [(402, {}, b"declined")] * 5 and done == [1]
+
+    def test_a_failure_is_kept_and_another_key_is_another_order(self):
+        once, go, done = self.at_work()
+        go.set()
+        assert [once.answer("k")[0], once.answer("k")[0], once.answer("other")[0]] == [402] * 3 and done == [1, 1]
 
 
 def test_promises_are_held_where_a_tool_can_see_them():
