@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from labkit.course.quiz import Exercise, close_to
-from labkit.interactions import coherence
+from labkit.interactions import coherence, words
 from labkit.shares import wilson
 
 
@@ -98,23 +99,31 @@ def _fits(settings: Any) -> str | None:
         gone = names - set(settings.get(service, {}))
         if gone:
             return f"{service}.{sorted(gone)[0]} is gone: leaving a setting out does not make it fit"
-    if settings["server"]["timeout"] != 2 or settings["gateway"]["attempts"] < 2:
+    parsed = {f"{service}.{name}": coherence.amount(f"{service}.{name}", settings[service][name])
+              for service, names in wanted.items() for name in names}
+    if parsed["server.timeout"] != 2 or not 2 <= parsed["gateway.attempts"] < math.inf:
         return "the server needs its 2 s, and the gateway has to try at least twice"
+    if any(isinstance(value, words.Off) or value == math.inf for value in parsed.values()):
+        return "a limit that is switched off does not fit, it only is not looked at"
     return None
 
 
 FITS = Exercise("42.1", _fits)
 
 
+_JOBS = (("20m", "1h", True), ("90m", "1h", False), ("90m", "3h", True), ("20m", "10m", False))
+
+
 def _relation(relation: Any) -> str | None:
     if not isinstance(relation, coherence.Relation):
         return "a coherence.Relation is wanted"
-    bad = {"batch": {"interval": "1h", "longest": "90m"}}
-    good = {"batch": {"interval": "1h", "longest": "20m"}}
-    if coherence.check(good, (relation,)):
-        return "a job of 20 minutes every hour is fine, and your relation calls it broken"
-    if not coherence.check(bad, (relation,)):
-        return "a job that takes 90 minutes and starts every hour should be found"
+    for longest, interval, fits in _JOBS:
+        report = coherence.check({"batch": {"interval": interval, "longest": longest}}, (relation,))
+        if not report.applied:
+            return f"it needs {', '.join(relation.needs)}, and is asked about batch.longest and batch.interval"
+        if bool(report) == fits:
+            return (f"a job of {longest} every {interval} "
+                    + ("is fine, and your relation calls it broken" if fits else "should be found"))
     return None
 
 

@@ -46,8 +46,18 @@ def table(frame: pd.DataFrame) -> list[str]:
         schema.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
-        return sorted({f"{column}: {check}" for column, check in zip(cases["column"], cases["check"], strict=True)})
+        return sorted({_complaint(*case) for case in zip(cases["column"], cases["check"], cases["failure_case"],
+                                                         strict=True)})
     return []
+
+
+def _complaint(column: str, check: str, found: object) -> str:
+    """Column, rule and value for people: pandera names classes."""
+    if check.startswith("dtype("):
+        return f"{column}: must be {'a text' if 'str' in check else 'a number'}, and is {found}"
+    if check.startswith("str_matches("):
+        return f"{column}: must be a text of digits"
+    return f"{column}: {check.replace('_', ' ')} does not hold for {found!r}"
 
 
 # ------------------------------------------------------------------------------------------------ services

@@ -72,7 +72,7 @@ RELATIONS = (
        f"{ENVOY}, route timeout and per_try_timeout"),
     _r("client.deadline > client.attempts x client.timeout", "client.deadline client.attempts client.timeout",
        lambda d, n, t: over(d, n * t), "the deadline ends the call before its last attempt", f"{SRE}, chapter 22"),
-    _r("gateway.connect_timeout < gateway.timeout", "gateway.connect_timeout gateway.timeout", lambda c, t: under(c, t),
+    _r("gateway.connect_timeout <= gateway.timeout", "gateway.connect_timeout gateway.timeout", lambda c, t: c <= t,
        "a dead server costs as long as a slow one, and no attempt is left for another",
        f"{NGINX}, proxy_connect_timeout"),
     _r("balancer.idle > server.timeout", "balancer.idle server.timeout", lambda b, s: over(b, s),

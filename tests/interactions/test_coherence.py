@@ -38,7 +38,7 @@ BREAKS = {
     "client.timeout > attempts x timeout and the back-off between them": ((7, 3, 2, "500ms"), (7.1, 3, 2, "500ms")),
     "gateway.total_timeout >= gateway.attempts x gateway.timeout": ((5, 3, 2), (6, 3, 2)),
     "client.deadline > client.attempts x client.timeout": ((6, 3, 2), (7, 3, 2)),
-    "gateway.connect_timeout < gateway.timeout": ((60, 60), (1, 60)),
+    "gateway.connect_timeout <= gateway.timeout": ((61, 60), (1, 60)),
     "balancer.idle > server.timeout": ((60, 120), (130, 120)), "app.pool_timeout < server.timeout": ((30, 10), (3, 10)),
     "database.statement_timeout <= server.timeout": ((0, 30), (30, 30)),
     "client.idle < gateway.client_idle": ((80, 75), (60, 75)),
@@ -280,3 +280,57 @@ def test_no_dice_in_the_part():
 def test_wrong_answers_are_told_what_is_wrong(exercise, answer, complaint):
     verdict = course.check(exercise, answer)
     assert not verdict and complaint in repr(verdict)
+
+
+FITTING = {"client": {"timeout": 10, "attempts": 1, "idle": 30}, "gateway": {"timeout": 3, "attempts": 2, "idle": 40},
+           "server": {"timeout": 2, "idle": 60, "idempotent": True}}
+
+
+def changed(**values):
+    """FITTING with other settings: server_idle=5."""
+    copy = {service: dict(settings) for service, settings in FITTING.items()}
+    for name, value in values.items():
+        service, _, setting = name.partition("_")
+        copy[service][setting] = value
+    return copy
+
+
+class TestFits:
+    @pytest.mark.parametrize("answer", [
+        FITTING, changed(server_timeout="2s", gateway_timeout="2500ms"), changed(client_attempts=3),
+        changed(gateway_attempts=3, server_idempotent="yes")])
+    def test_right(self, answer):
+        assert course.check(exercises.FITS, answer)
+
+    @pytest.mark.parametrize(("answer", "said"), [
+        (changed(server_idempotent=False), "gateway retries only what is idempotent"),
+        (changed(server_idempotent="no"), "gateway retries only what is idempotent"),
+        (changed(client_attempts=0), "client.attempts = 0: must be a whole number >= 1"),
+        (changed(client_idle=-5), "client.idle = -5"), (changed(client_timeout=0), "a limit that is switched off"),
+        (changed(server_idle="off"), "a limit that is switched off"), (changed(gateway_attempts=1), "at least twice"),
+        (changed(gateway_timeout=1), "still broken"), (changed(server_timeout=1), "needs its 2 s"), ([], "is wanted"),
+    ])
+    def test_wrong(self, answer, said):
+        verdict = course.check(exercises.FITS, answer)
+        assert not verdict and said in repr(verdict)
+
+
+class TestBatch:
+    def relation(self, holds, *needs):
+        return coherence.Relation("mine", needs, holds, "they overlap")
+
+    def test_right(self):
+        both = ("batch.longest", "batch.interval")
+        assert course.check(exercises.RELATION, self.relation(lambda a, b: a < b, *both))
+        assert course.check(exercises.RELATION, self.relation(lambda a, b: a <= b, *both))
+        assert course.check(exercises.RELATION, self.relation(lambda b, a: b - a > 0, *reversed(both)))
+
+    @pytest.mark.parametrize(("holds", "needs", "said"), [
+        (lambda a: a < 3600, ("batch.longest",), "90m every 3h is fine"),
+        (lambda a, b: a > b, ("batch.longest", "batch.interval"), "20m every 1h is fine"),
+        (lambda a, b: True, ("batch.longest", "batch.interval"), "90m every 1h should be found"),
+        (lambda a, b: a < b, ("batch.longest", "batch.period"), "is asked about batch.longest and batch.interval"),
+    ])
+    def test_wrong(self, holds, needs, said):
+        verdict = course.check(exercises.RELATION, self.relation(holds, *needs))
+        assert not verdict and said in repr(verdict)
