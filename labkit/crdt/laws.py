@@ -7,17 +7,15 @@ A type can pass the second and fail the first: a counter that keeps the larger t
 from __future__ import annotations
 
 import copy
-import random
+import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, find, settings
-from hypothesis import strategies as st
-from hypothesis.errors import NoSuchExample
-
 from labkit import ranges
-from labkit.crdt.specification import REPLICAS, SPECS, Spec, Step, visible
+from labkit.crdt import scripts
+from labkit.crdt.scripts import Updates
+from labkit.crdt.specification import REPLICAS, SPECS, Past, Spec, Step, visible
 
 Factory = Callable[[str], Any]
 
@@ -48,42 +46,103 @@ class FailingScript:
     __repr__ = __str__
 
 
-def find_counterexample(factory: Factory, spec: str = "add_wins", *, replicas: int = 3, steps: int = 14,
-                        examples: int = 500, seed: int = 0) -> FailingScript | None:
-    """Look for a script that makes a type break its specification; None if `examples` scripts found none.
+def find_counterexample(factory: Factory, spec: str | Spec = "add_wins", *, replicas: int = 3, steps: int = 16,
+                        examples: int = 500, seed: int = 0, faults: Sequence[str] = (),
+                        updates: Updates | None = None) -> FailingScript | None:
+    """Look for a script that makes a type break its specification; None if none of those tried did.
 
     factory: `factory(name)` makes a fresh replica, with the updates of the spec (add, remove, increment, set ...),
-    `merge(other)` and `value()`. Any class will do, one from a notebook too.
-    spec: add_wins, remove_wins, two_phase, last_writer, grow_only, counter, multi_value or lww_map
-    replicas: 2 to 5    steps: longest script    examples: scripts to try    seed: the same seed tries the same scripts
+        `merge(other)` and `value()`. Any class will do, one from a notebook too.
+    spec: add_wins, remove_wins, two_phase, last_writer, grow_only, counter, multi_value or lww_map; a `Spec` of your
+        own; or "converges": replicas that have heard of the same updates show the same, whatever it is.
+    replicas: 2 to 5.
+    steps: of the longest script that Hypothesis tries, 1 or more.
+    examples: scripts that Hypothesis tries; before it, four times as many are tried that are twice as long.
+    seed: the same seed tries the same scripts.
+    faults: of "late" (states that arrive late, twice or never), "restore" (from a backup, under the old id).
+    updates: names of methods and the arguments to try, instead of those of the spec.
 
     A replica is held against the specification after every step, so one that changes without a message is found too.
+    None says that nothing was found in these scripts, not that there is nothing: recommended with `find_broken_law`.
     Raises TypeError if what the factory makes lacks a method, ValueError for a parameter out of range.
     """
-    rules, names = _spec(spec), _names(replicas)
+    rules, names = _rules(factory, spec, updates), _names(replicas)
     ranges.whole("find_counterexample: steps", steps, 1)
-    updates = _vocabulary(factory, rules)
-    script = _shortest(lambda size: _scripts(updates, names, size),
-                       lambda script: _judge(factory, rules, names, script) is not None, names, steps, examples, seed)
+    ranges.whole("laws: examples", examples, 1)
+    for fault in faults:
+        ranges.one_of("find_counterexample: faults", fault, scripts.FAULTS)
+    there = _vocabulary(factory, rules)
+
+    def fails(script: Sequence[Step]) -> bool:
+        return _judge(factory, rules, names, script) is not None
+
+    long = next((script for script in scripts.plain(there, names, 2 * steps, 4 * examples, seed, faults)
+                 if fails(script)), None)
+    script = scripts.shortest(there, names, fails, steps, examples, seed, faults,
+                       None if long is None else scripts.smallest(long, fails, scripts.moves(there, names, faults)))
     return None if script is None else _judge(factory, rules, names, script)
 
 
-def run(factory: Factory, script: Sequence[Step | tuple[str, str, Any]], spec: str = "add_wins",
+def run(factory: Factory, script: Sequence[Step | tuple[str, str, Any]], spec: str | Spec = "add_wins",
         replicas: int = 3) -> dict[str, tuple[Any, Any]]:
     """What each replica shows after the script, and what the specification says it should: name to (got, expected)."""
     rules, names = _spec(spec), _names(replicas)
     steps = [Step(*step) for step in script]
-    made = {name: factory(name) for name in names}
+    world = _World(factory, rules, names)
     for step in steps:
-        _do(made, rules, step)
+        world.do(step)
     known = visible(steps, names)
-    return {name: (_read(rules, made[name]), rules.view(known[name])) for name in names}
+    return {name: (_read(rules, world.made[name]), rules.view(known[name])) for name in names}
 
 
 # ------------------------------------------------------------------------------------------------ the machine
-def _spec(name: str) -> Spec:
-    ranges.one_of("laws: spec", name, SPECS)
-    return SPECS[name]
+CONVERGES = "converges"
+
+
+def _spec(spec: str | Spec) -> Spec:
+    if isinstance(spec, Spec):
+        return spec
+    ranges.one_of("laws: spec", spec, SPECS)
+    return SPECS[spec]
+
+
+def _rules(factory: Factory, spec: str | Spec, updates: Updates | None) -> Spec:
+    """The specification, with the reader's own updates if there are any; to converge, one that says nothing else."""
+    if spec != CONVERGES:
+        rules = _spec(spec)
+        return rules if updates is None else replace(rules, updates=dict(updates))
+    if updates is not None:
+        return Spec(CONVERGES, _anything, dict(updates), read=_as_is, call=_spread)
+    sample = factory(REPLICAS[0])
+    for rules in SPECS.values():
+        if _takes(sample, rules):
+            return replace(rules, name=CONVERGES, view=_anything, read=_as_is)
+    raise ValueError("find_counterexample: updates: must name the methods to try, with their arguments: "
+                     "none of the usual ones (add, increment, set) is there")
+
+
+def _takes(sample: Any, rules: Spec) -> bool:
+    """Whether it has the updates of the specification, with as many arguments."""
+    try:
+        for name, arguments in rules.updates.items():
+            if name not in rules.optional:
+                inspect.signature(getattr(sample, name)).bind(*rules.call(name, arguments[0]))
+    except (AttributeError, TypeError):
+        return False
+    return True
+
+
+def _anything(events: object) -> None:
+    """Says nothing of what should be seen."""
+
+
+def _as_is(value: Any) -> Any:
+    return copy.deepcopy(value)
+
+
+def _spread(kind: str, argument: Any) -> tuple[Any, ...]:
+    """A tuple is several arguments."""
+    return argument if isinstance(argument, tuple) else (argument,)
 
 
 def _names(replicas: int) -> tuple[str, ...]:
@@ -101,67 +160,64 @@ def _vocabulary(factory: Factory, rules: Spec) -> dict[str, tuple[Any, ...]]:
     return {name: arguments for name, arguments in rules.updates.items() if hasattr(sample, name)}
 
 
-def _scripts(updates: dict[str, tuple[Any, ...]], names: Sequence[str], steps: int) -> st.SearchStrategy[list[Step]]:
-    pairs = [(one, other) for one in names for other in names if one != other]
-    moves = [st.builds(Step, st.just(kind), st.sampled_from(names), st.sampled_from(arguments))
-             for kind, arguments in updates.items()]
-    syncs = st.sampled_from(pairs).map(lambda pair: Step("sync", *pair))
-    return st.lists(st.one_of(*moves, syncs), max_size=steps)
-
-
-def _shortest(scripts: Callable[[int], st.SearchStrategy[Any]], fails: Callable[[Any], bool], names: Sequence[str],
-              steps: int, examples: int, seed: int) -> Any:
-    """Search, and again among shorter scripts until there is none: shrinking alone may stop a step too early."""
-    found = _search(scripts(steps), fails, examples, seed)
-    shorter = found
-    while shorter:
-        shorter = _search(scripts(len(shorter) - 1), fails, examples, seed)
-        found = found if shorter is None else shorter
-    renamed = _renamed(found or [], names)
-    return renamed if found and fails(renamed) else found
-
-
-def _renamed(script: Sequence[Step], names: Sequence[str]) -> list[Step]:
-    """The same script with the replicas named in the order in which they appear."""
-    order = list(dict.fromkeys(name for step in script for name in (
-        (step.argument, step.replica) if step.kind == "sync" else (step.replica,))))
-    new = dict(zip(order, names, strict=False))
-    return [Step(kind, new[replica], new[argument] if kind == "sync" else argument)
-            for kind, replica, argument in script]
-
-
-def _search(strategy: st.SearchStrategy[Any], fails: Callable[[Any], bool], examples: int, seed: int) -> Any:
-    """The smallest value of the strategy that fails, as Hypothesis shrinks it, or None."""
-    ranges.whole("laws: examples", examples, 1)
-    limits = settings(max_examples=examples, database=None, deadline=None, suppress_health_check=list(HealthCheck),
-                      phases=[Phase.generate, Phase.shrink])
-    try:
-        return find(strategy, fails, settings=limits, random=random.Random(seed))
-    except NoSuchExample:
-        return None
-
-
 def _judge(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequence[Step]) -> FailingScript | None:
-    made = {name: factory(name) for name in names}
+    world = _World(factory, rules, names)
     for count, step in enumerate(script, 1):
-        known = visible(script[:count], names)
-        try:
-            _do(made, rules, step)
-            shown = {name: _read(rules, made[name]) for name in names}
-        except Exception as error:                  # a type that stumbles has failed, whatever it stumbles over
-            shown = {step.replica: f"{type(error).__name__}: {error}"}
-        for name, got in shown.items():
-            expected = rules.view(known[name])
-            if got != expected:
-                return FailingScript(rules.name, names, tuple(script[:count]), name, expected, got)
+        wrong = world.wrong_after(step)
+        if wrong is not None:
+            return FailingScript(rules.name, names, tuple(script[:count]), *wrong)
     return None
 
 
-def _do(made: dict[str, Any], rules: Spec, step: Step) -> None:
-    if step.kind == "sync":
-        made[step.replica].merge(made[step.argument])
-    else:
-        getattr(made[step.replica], step.kind)(*rules.call(step.kind, step.argument))
+class _World:
+    """Replicas of a type, what was kept of them, and the history that says what each should show."""
+
+    def __init__(self, factory: Factory, rules: Spec, names: tuple[str, ...]):
+        self.rules, self.history = rules, Past(names)
+        self.made = {name: factory(name) for name in names}
+        self.kept: dict[str, Any] = {}
+        self.expected = {name: rules.view([]) for name in names}
+
+    def do(self, step: Step) -> None:
+        kind, replica, argument = step
+        if kind == "sync":
+            self.made[replica].merge(self.made[argument])
+        elif kind == "keep":
+            self.kept[replica] = _copy(self.made[replica])
+        elif kind == "late":
+            if argument in self.kept:
+                self.made[replica].merge(_copy(self.kept[argument]))
+        elif kind == "restore":
+            if replica in self.kept:
+                self.made[replica] = _copy(self.kept[replica])
+        else:
+            getattr(self.made[replica], kind)(*self.rules.call(kind, argument))
+
+    def wrong_after(self, step: Step) -> tuple[str, Any, Any] | None:
+        """(replica, what it should show, what it shows) of the first one that is wrong; None if all is well."""
+        self.history.play(step)
+        try:
+            self.do(step)
+            shown = {name: _read(self.rules, one) for name, one in self.made.items()}
+        except Exception as error:                  # a type that stumbles has failed, whatever it stumbles over
+            return step.replica, self._expected(step.replica), f"{type(error).__name__}: {error}"
+        if self.rules.name == CONVERGES:
+            return self._diverged(shown)
+        self.expected[step.replica] = self._expected(step.replica)
+        return next(((name, self.expected[name], got) for name, got in shown.items()
+                     if got != self.expected[name]), None)
+
+    def _expected(self, name: str) -> Any:
+        return self.rules.view(self.history.known(name))
+
+    def _diverged(self, shown: dict[str, Any]) -> tuple[str, Any, Any] | None:
+        """A replica that shows something else than an earlier one that has heard of the same."""
+        first: dict[frozenset[int], str] = {}
+        for name, heard in self.history.seen.items():
+            other = first.setdefault(heard, name)
+            if shown[name] != shown[other]:
+                return name, f"{_show(shown[other])}, as {other}, which has heard of the same", shown[name]
+        return None
 
 
 def _read(rules: Spec, replica: Any) -> Any:
@@ -191,7 +247,7 @@ class BrokenLaw:
     __repr__ = __str__
 
 
-def find_broken_law(factory: Factory, spec: str = "add_wins", *, steps: int = 10, examples: int = 300,
+def find_broken_law(factory: Factory, spec: str | Spec = "add_wins", *, steps: int = 10, examples: int = 300,
                     seed: int = 0) -> BrokenLaw | None:
     """Look for states of three replicas whose merges break a law; None if `examples` scripts found none.
 
@@ -204,17 +260,18 @@ def find_broken_law(factory: Factory, spec: str = "add_wins", *, steps: int = 10
     """
     rules, names = _spec(spec), _names(3)
     updates = _vocabulary(factory, rules)
-    found = _shortest(lambda size: _scripts(updates, names, size),
-                      lambda script: _law(factory, rules, names, script) is not None, names, steps, examples, seed)
+    found = scripts.shortest(updates, names, lambda script: _law(factory, rules, names, script) is not None, steps,
+                      examples, seed)
     return None if found is None else _law(factory, rules, names, found)
 
 
 def _law(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequence[Step]) -> BrokenLaw | None:
-    made = {name: factory(name) for name in names}
+    world = _World(factory, rules, names)
+    made = world.made
     for count, step in enumerate(script, 1):
         before = _copy(made[step.replica])
         others = {name: _copy(made[name]) for name in names if name != step.replica}
-        _do(made, rules, step)
+        world.do(step)
         broken = [("growing", _join(made[step.replica], before), made[step.replica])]
         broken += [("apart", made[name], then) for name, then in others.items()]
         for law, left, right in broken:

@@ -13,16 +13,24 @@ from typing import Any, NamedTuple
 REPLICAS = ("A", "B", "C", "D", "E")
 
 
+# steps that are no updates
+SAID = {"sync": "{0} merges {1}", "keep": "{0} is kept, as a message under way or a backup",
+        "late": "{0} merges what was kept of {1}", "restore": "{0} goes back to what was kept of it"}
+
+
 class Step(NamedTuple):
-    """One step of a script: an update with its argument at a replica, or "sync": take in all of `argument`'s state."""
+    """One step of a script: an update with its argument at a replica, or one of SAID.
+
+    sync: take in all of `argument`'s state. keep, late, restore: see `scripts.moves`.
+    """
 
     kind: str
     replica: str
     argument: Any
 
     def __str__(self) -> str:
-        if self.kind == "sync":
-            return f"{self.replica} merges {self.argument}"
+        if self.kind in SAID:
+            return SAID[self.kind].format(self.replica, self.argument)
         return f"{self.replica}: {self.kind} {self.argument}"
 
 
@@ -37,19 +45,41 @@ class Event(NamedTuple):
     lamport: int
 
 
+class Past:
+    """Who has heard of what, step by step: the happens-before of a script as it is played."""
+
+    def __init__(self, replicas: Sequence[str]):
+        self.events: list[Event] = []
+        self.seen: dict[str, frozenset[int]] = dict.fromkeys(replicas, frozenset())
+        self.kept: dict[str, frozenset[int]] = {}
+
+    def play(self, step: Step) -> None:
+        kind, replica, argument = step
+        if kind == "sync":
+            self.seen[replica] |= self.seen[argument]
+        elif kind == "keep":
+            self.kept[replica] = self.seen[replica]
+        elif kind == "late":
+            self.seen[replica] |= self.kept.get(argument, frozenset())
+        elif kind == "restore":
+            self.seen[replica] = self.kept.get(replica, self.seen[replica])
+        else:
+            past = self.seen[replica]
+            time = 1 + max((self.events[i].lamport for i in past), default=0)
+            self.events.append(Event(len(self.events), kind, argument, replica, past, time))
+            self.seen[replica] = past | {len(self.events) - 1}
+
+    def known(self, replica: str) -> list[Event]:
+        """The events this replica has heard of, in the order in which they happened."""
+        return [self.events[i] for i in sorted(self.seen[replica])]
+
+
 def visible(script: Sequence[Step], replicas: Sequence[str]) -> dict[str, list[Event]]:
     """After the script: the events each replica has heard of."""
-    events: list[Event] = []
-    seen: dict[str, frozenset[int]] = dict.fromkeys(replicas, frozenset())
+    history = Past(replicas)
     for step in script:
-        if step.kind == "sync":
-            seen[step.replica] |= seen[step.argument]
-        else:
-            past = seen[step.replica]
-            time = 1 + max((events[i].lamport for i in past), default=0)
-            events.append(Event(len(events), step.kind, step.argument, step.replica, past, time))
-            seen[step.replica] |= {len(events) - 1}
-    return {replica: [events[i] for i in sorted(known)] for replica, known in seen.items()}
+        history.play(step)
+    return {replica: history.known(replica) for replica in replicas}
 
 
 def _items(events: list[Event]) -> set[Any]:
@@ -115,7 +145,12 @@ def lww_map(events: list[Event]) -> dict[Any, Any]:
 class Spec:
     """A way to judge a type: which updates there are, with their arguments, and what a replica should then show.
 
-    `optional` updates are left out where a type does not have them. `call` turns an argument into those of the method.
+    name: of the specification.
+    view: what should be seen, from the events a replica has heard of (each with kind, argument, and the past it saw).
+    updates: names of methods, each with the arguments that are tried.
+    optional: updates that are left out where a type does not have them.
+    read: turns what `value()` gives into what `view` gives.
+    call: turns an argument into those of the method.
     """
 
     name: str

@@ -126,3 +126,24 @@ class Summing:
 
     def value(self):
         return sum(self.counts.values())
+
+
+class RiakDt(ORSWOT):
+    """riak_dt before pull request 82: where both sides hold an item, all its dots are kept, removed ones too."""
+
+    def merge(self, other):
+        both = {item: self.dots[item] | other.dots[item] for item in self.dots.keys() & other.dots.keys()}
+        super().merge(other)
+        self.dots |= both
+
+
+def forgetting(most):
+    """An observed-remove set that keeps only so many tombstones, the newest: the more, the longer the script."""
+    class Forgetting(ORSet):
+        def remove(self, item):
+            super().remove(item)
+            mine = sorted(tag for tag in self.tombstones)
+            self.tombstones = set(mine[-most:])
+
+    Forgetting.__name__ = f"forgetting_{most}"
+    return Forgetting

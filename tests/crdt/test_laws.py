@@ -19,7 +19,7 @@ from labkit.crdt import (
     laws,
 )
 from labkit.crdt.garbage import StableORSet
-from labkit.crdt.specification import SPECS, Step, visible
+from labkit.crdt.specification import SPECS, Spec, Step, visible
 from tests.crdt import planted
 
 REPLICA = st.sampled_from("ABC")
@@ -30,7 +30,8 @@ RIGHT = [(GCounter, "counter"), (PNCounter, "counter"), (ORSet, "add_wins"), (OR
 
 @pytest.mark.parametrize("factory,spec", RIGHT, ids=lambda x: getattr(x, "__name__", x))
 def test_every_type_does_what_its_specification_says(factory, spec):
-    assert laws.find_counterexample(factory, spec, examples=1500) is None
+    assert laws.find_counterexample(factory, spec, examples=800, faults=["late"]) is None
+    assert laws.find_counterexample(factory, "converges", examples=200) is None
 
 
 @pytest.mark.parametrize("factory,spec", RIGHT, ids=lambda x: getattr(x, "__name__", x))
@@ -72,6 +73,127 @@ def test_the_classic_broken_set_fails_in_four_steps():
     kinds = [step.kind for step in found.steps]
     assert kinds == ["add", "sync", "remove", "sync"]
     assert found.got == {"x"} and found.expected == set()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bug_of_eight_steps_that_a_library_shipped_is_found(seed):
+    found = laws.find_counterexample(planted.RiakDt, seed=seed)
+    assert 8 <= len(found) <= 10 and found.got == {"x"} and found.expected == set()
+
+
+@pytest.mark.parametrize("most,steps", [(2, 6), (4, 8), (6, 10)])
+def test_planted_bugs_of_six_eight_and_ten_steps(most, steps):
+    found = laws.find_counterexample(planted.forgetting(most))
+    assert found is not None and steps - 1 <= len(found) <= steps + 3
+
+
+class LargerValueWins:
+    """A register per key as Cassandra has it: of two writes with one time, the larger value. Right, by another rule."""
+
+    def __init__(self, replica):
+        self.entries, self.time = {}, 0
+
+    def set(self, key, value):
+        self.time += 1
+        self.entries[key] = max(self.entries.get(key, (0, 0)), (self.time, value))
+
+    def merge(self, other):
+        for key, entry in other.entries.items():
+            self.entries[key] = max(self.entries.get(key, (0, 0)), entry)
+        self.time = max(self.time, other.time)
+
+    def value(self):
+        return {key: value for key, (_, value) in self.entries.items()}
+
+
+class Stubborn(LargerValueWins):
+    """Of two writes with one time, its own: each side keeps another one."""
+
+    def merge(self, other):
+        for key, entry in other.entries.items():
+            if entry[0] > self.entries.get(key, (0, 0))[0]:
+                self.entries[key] = entry
+        self.time = max(self.time, other.time)
+
+
+class TestConverges:
+    def test_another_tie_rule_is_no_fault(self):
+        assert laws.find_counterexample(LargerValueWins, "lww_map") is not None
+        assert laws.find_counterexample(LargerValueWins, "converges") is None
+
+    def test_two_that_have_heard_the_same_and_differ(self):
+        found = laws.find_counterexample(Stubborn, "converges")
+        assert len(found) == 4 and "which has heard of the same" in str(found)
+        assert {step.kind for step in found.steps} == {"set", "sync"}
+
+    def test_own_updates(self):
+        class Cart(planted.LargerTotal):
+            def put(self, item):
+                self.increment(1)
+
+        assert laws.find_counterexample(Cart, "converges", updates={"put": ("tea",)}) is None
+        with pytest.raises(ValueError, match="updates: must name the methods to try"):
+            laws.find_counterexample(Text, "converges")
+
+    def test_text_converges(self):
+        updates = {"insert": ((0, "a"), (0, "b"))}
+        assert laws.find_counterexample(Text, "converges", updates=updates, examples=100) is None
+
+
+class TestOwnSpec:
+    """A basket: what was put in and not dropped since, one each."""
+
+    BASKET = Spec("basket", lambda events: {e.argument for e in events if e.kind == "put" and not any(
+        e.number in d.past for d in events if d.kind == "drop" and d.argument == e.argument)},
+        {"put": ("tea", "milk"), "drop": ("tea", "milk")})
+
+    class Basket(ORSWOT):
+        put, drop = ORSWOT.add, ORSWOT.remove
+
+    class Leaky(planted.Resurrecting):
+        put, drop = planted.Resurrecting.add, planted.Resurrecting.remove
+
+    def test_a_right_one_and_a_wrong_one(self):
+        assert laws.find_counterexample(self.Basket, self.BASKET) is None
+        found = laws.find_counterexample(self.Leaky, self.BASKET)
+        assert len(found) == 4 and found.spec == "basket"
+        assert laws.run(self.Leaky, found.steps, self.BASKET)[found.replica] == (found.got, found.expected)
+        assert laws.find_broken_law(self.Basket, self.BASKET) is None
+
+    def test_a_method_that_is_missing(self):
+        with pytest.raises(TypeError, match="ORSet has no method put, drop: basket needs put, drop, merge, value"):
+            laws.find_counterexample(ORSet, self.BASKET)
+
+
+class TestFaults:
+    def test_a_backup_under_the_old_id_breaks_a_right_type(self):
+        found = laws.find_counterexample(ORSWOT, faults=["restore"])
+        assert any(step.kind == "restore" for step in found.steps) and "goes back to what was kept" in str(found)
+
+    def test_a_late_message_breaks_one_that_takes_the_last_word(self):
+        class LastWord(planted.LargerTotal):
+            """Believes whoever spoke last: right while states arrive in the order in which they were sent."""
+
+            def __init__(self, replica):
+                super().__init__(replica)
+                self.heard = {replica: 0}
+
+            def increment(self, amount):
+                self.heard[self.replica] += amount
+
+            def merge(self, other):
+                self.heard |= {name: count for name, count in other.heard.items() if name != self.replica}
+
+            def value(self):
+                return sum(self.heard.values())
+
+        assert laws.find_counterexample(LastWord, "counter", replicas=2) is None
+        found = laws.find_counterexample(LastWord, "counter", replicas=2, faults=["late"])
+        assert {"keep", "late"} < {step.kind for step in found.steps}
+
+    def test_a_fault_that_is_none(self):
+        with pytest.raises(ValueError, match="faults = 'lost': must be one of 'late', 'restore'"):
+            laws.find_counterexample(ORSet, faults=["lost"])
 
 
 def test_an_alias_is_seen_at_the_replica_that_got_no_message():
