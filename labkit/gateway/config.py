@@ -92,8 +92,12 @@ def _budgets(found: Any, errors: list[str]) -> list[tuple[str, str, int]]:
         errors.append("budgets: must be a table")
         return []
     for scope, rule in found.items():
-        for period, cap in ({"request": rule} if scope == "request" else rule).items() if isinstance(
-                rule, dict) or scope == "request" else [("", None)]:
+        if scope == "request":
+            rule = {"request": rule}
+        elif not isinstance(rule, dict):
+            errors.append(f"budgets.{scope} = {rule!r}: must be a table of day and month, in dollars")
+            continue
+        for period, cap in rule.items():
             try:
                 check_scope(scope, period)
             except ValueError as error:
