@@ -4,6 +4,7 @@ Read from the syntax trees, so that every way to write an import counts. Each ru
 """
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ TOPICS = ("metastability", "consistency", "crdt", "interactions", "remote", "inf
 FLOOR = {**dict.fromkeys(SMALL, 0), **dict.fromkeys(GROUND, 1), "course": 2, **dict.fromkeys(TOPICS, 3)}
 DRAWING = ("matplotlib", "ipywidgets")
 MAY_DRAW = ("drawings", "exercises")
+
+
+# each rule reads each module, before and after a fault is planted in one of them: no text is parsed twice
+parse = functools.cache(ast.parse)
 
 
 def sources():
@@ -37,17 +42,23 @@ def deferred(tree):
 
 def imports(module, text, known):
     """(imported module, name or None, whether it runs at import) for each import, `from labkit import x` resolved."""
-    tree = ast.parse(text)
+    for path, name, runs in written(module, text):
+        inner = f"{path}.{name}"
+        yield (inner, None, runs) if name and inner in known else (path, name, runs)
+
+
+@functools.cache
+def written(module, text):
+    """The same, as the text has it."""
+    tree, found = parse(text), []
     late = set(deferred(tree))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, None, node not in late
+            found += [(alias.name, None, node not in late) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: a relative import"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield (inner, None, node not in late) if inner in known else (node.module, alias.name, node not in late)
+            found += [(node.module, alias.name, node not in late) for alias in node.names]
+    return found
 
 
 def room(module):
@@ -94,7 +105,7 @@ def circles(known):
 def private(known):
     """Names with an underscore taken from another module's folder, by import or as an attribute."""
     for module, text in known.items():
-        tree, others = ast.parse(text), {}
+        tree, others = parse(text), {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("labkit"):
                 for alias in node.names:
@@ -117,7 +128,7 @@ def busy(known):
     """Packages whose __init__ does more than hand on names: a docstring, imports, __all__ (and the version)."""
     packages = {folder(module) for module in known} - {""}
     for module in packages & set(known):
-        for node in ast.parse(known[module]).body:
+        for node in parse(known[module]).body:
             plain = isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) or (
                 isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "__version__"))
             if not plain:
@@ -128,7 +139,7 @@ def twice(known):
     """Class names that stand for two things."""
     seen = {}
     for module, text in known.items():
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parse(text)):
             if isinstance(node, ast.ClassDef):
                 if node.name in seen and node.name not in SHARED:
                     yield f"{node.name}: {seen[node.name]} and {module}"

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from labkit.gateway.budget import Decision, Ledger, LedgerError
-from labkit.gateway.config import Config
 from labkit.gateway.exchange import Exchange
 from labkit.gateway.refusals import Refused
 from labkit.gateway.resilience import Call, CircuitBreaker, DeadlineExceeded, Retry, RetryThrottle
+from labkit.gateway.settings import Config
 from labkit.gateway.telemetry.metrics import GatewayMetrics
 from labkit.gateway.upstream import Upstream, UpstreamError, UpstreamRefused, Usage
 

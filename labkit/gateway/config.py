@@ -6,11 +6,34 @@ import dataclasses
 import tomllib
 import types
 import typing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit.gateway.budget.ledger import MICRO, check_scope
+from labkit.gateway.budget.accounts import check_scope
+from labkit.gateway.budget.money import MICRO
+from labkit.gateway.settings import (
+    AdmissionConfig,
+    BreakerConfig,
+    CacheConfig,
+    Config,
+    Files,
+    ModelConfig,
+    RateConfig,
+    RetryConfig,
+    RouterConfig,
+    ServerConfig,
+    TimeoutConfig,
+    TracingConfig,
+)
+
+__all__ = ["Config", "ConfigError", "load", "parse"]
+
+KINDS: dict[Any, tuple[type, ...]] = {float: (int, float), float | None: (int, float), int: (int,), str: (str,),
+                                      bool: (bool,)}
+WORDS = {float: "a number", float | None: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+TABLES: dict[str, type] = {"server": ServerConfig, "files": Files, "router": RouterConfig, "rate": RateConfig,
+                           "retry": RetryConfig, "breaker": BreakerConfig, "admission": AdmissionConfig,
+                           "timeouts": TimeoutConfig, "cache": CacheConfig, "tracing": TracingConfig}
 
 
 class ConfigError(ValueError):
@@ -19,189 +42,6 @@ class ConfigError(ValueError):
     def __init__(self, errors: list[str]):
         super().__init__("\n".join(errors))
         self.errors = errors
-
-
-def setting(default: Any, low: float | None = None, above: bool = False, one_of: tuple[str, ...] = ()) -> Any:
-    """A field with its default and its allowed range."""
-    return field(default=default, metadata={"low": low, "above": above, "one_of": one_of})
-
-
-def needed(low: float | None = None, above: bool = False) -> Any:
-    """A field without a default."""
-    return field(metadata={"low": low, "above": above, "one_of": ()})
-
-
-@dataclass(frozen=True)
-class ServerConfig:
-    """Where to listen, and how to leave. host: 127.0.0.1 unless you mean it. drain_seconds: how long requests may
-    still take after SIGTERM. max_body_bytes: of a request."""
-
-    host: str = "127.0.0.1"
-    port: int = setting(8080, 0)
-    max_body_bytes: int = setting(1_000_000, 1)
-    drain_seconds: float = setting(30.0, 0)
-
-
-@dataclass(frozen=True)
-class Files:
-    """What is kept: the ledger (a file, or postgresql://...), the keys, the audit log ("" for none). Paths are from
-    the configuration file's folder."""
-
-    ledger: str = "ledger.db"
-    keys: str = "keys.json"
-    audit: str = "audit.jsonl"
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """One tier, from cheap to dear as listed.
-
-    name: what callers write. "auto" is taken.
-    served: its name at the engine.
-    base_url: of the engine, ending in /v1.
-    usd_per_million_input, usd_per_million_output: no default, because a price nobody knows must not be 0.
-    usd_per_million_cached_input: of prompt tokens found in the engine's prefix cache; without it, as the others.
-    max_tokens: the most a caller may ask for, and what one who does not ask gets.
-    template: tokens its chat template may add to a prompt, a default system prompt included.
-    vllm: whether the engine understands vLLM's extras (usage with each piece of a stream, cache_salt).
-    refunds_errors: whether an answer of 500, 502 or 504 costs nothing; if not, it is charged in full, because nobody
-        can say what the engine had done.
-    key: that the engine asks for.
-    """
-
-    name: str = needed()
-    served: str = needed()
-    base_url: str = needed()
-    usd_per_million_input: float = needed(0)
-    usd_per_million_output: float = needed(0)
-    usd_per_million_cached_input: float | None = setting(None, 0)
-    max_tokens: int = setting(512, 1)
-    template: int = setting(128, 0)
-    vllm: bool = True
-    refunds_errors: bool = False
-    key: str = ""
-
-
-@dataclass(frozen=True)
-class RouterConfig:
-    """How "auto" chooses. kind: "keyword", "length", "learned" (file: its weights) or "cascade". thresholds: scores
-    from which the second, third ... model answers, rising. least: of the cascade."""
-
-    kind: str = setting("length", one_of=("keyword", "length", "learned", "cascade"))
-    thresholds: tuple[float, ...] = (0.5,)
-    file: str = ""
-    least: float = -0.6
-
-
-@dataclass(frozen=True)
-class RateConfig:
-    """Requests per second and key, and how many at once."""
-
-    per_second: float = setting(50.0, 0, True)
-    burst: float = setting(100.0, 1)
-
-
-@dataclass(frozen=True)
-class RetryConfig:
-    """attempts: in all. wait, max_wait: seconds before the first retry, and at most. budget: retries a request earns
-    (0.1 is one in ten), "off" with budget = -1."""
-
-    attempts: int = setting(3, 1)
-    wait: float = setting(0.1, 0)
-    max_wait: float = setting(2.0, 0)
-    jitter: float = setting(0.5, 0)
-    budget: float = setting(0.1, -1)
-    capacity: float = setting(10.0, 0)
-
-
-@dataclass(frozen=True)
-class BreakerConfig:
-    """As `resilience.CircuitBreaker`; on = false for experiments."""
-
-    on: bool = True
-    window: float = setting(30.0, 0, True)
-    ratio: float = setting(0.5, 0, True)
-    minimum: int = setting(10, 1)
-    open_for: float = setting(5.0, 0, True)
-
-
-@dataclass(frozen=True)
-class AdmissionConfig:
-    """running: requests at the engines at once, at most; learns: whether fewer are let in when callers leave before
-    their answer. queue: how many may wait; the bound of part 1 is `resilience.safe_queue_limit(throughput, patience,
-    service)`."""
-
-    running: int = setting(32, 1)
-    queue: int = setting(64, 0)
-    learns: bool = True
-
-
-@dataclass(frozen=True)
-class TimeoutConfig:
-    """Seconds. request: the most a caller may wait (x-timeout-seconds asks for less). body: for a request to arrive.
-    connect: to an engine. idle: without a piece of a stream. attempt: after which an answer that is not streamed is
-    given up and tried again, 0 for never: a slow engine gets slower by it. cancel: whether an engine is told when a
-    caller leaves (false only to see why).
-    """
-
-    request: float = setting(60.0, 0, True)
-    body: float = setting(30.0, 0, True)
-    connect: float = setting(2.0, 0, True)
-    idle: float = setting(20.0, 0, True)
-    attempt: float = setting(0.0, 0)
-    cancel: bool = True
-
-
-@dataclass(frozen=True)
-class CacheConfig:
-    """Answers kept for days on which no model answers; entries = 0 for none."""
-
-    entries: int = setting(1000, 0)
-    seconds: float = setting(3600.0, 0, True)
-
-
-@dataclass(frozen=True)
-class TracingConfig:
-    """to: "off", "local" (a SQLite file of our own, see `tracing.LocalReceiver`; file) or "langfuse" (address and keys
-    from LANGFUSE_BASE_URL, LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY). text: whether prompts and answers are in the
-    traces, redacted; queue: how many requests may wait to be traced before they are dropped."""
-
-    to: str = setting("off", one_of=("off", "local", "langfuse"))
-    file: str = "traces.db"
-    text: bool = True
-    queue: int = setting(1000, 1)
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything. folder: of the file, which relative paths start from. budgets: micro-dollars by (scope, period)."""
-
-    models: tuple[ModelConfig, ...]
-    folder: Path = Path()
-    server: ServerConfig = ServerConfig()
-    files: Files = Files()
-    router: RouterConfig = RouterConfig()
-    budgets: tuple[tuple[str, str, int], ...] = ()
-    hold_seconds: float = 300.0
-    rate: RateConfig = RateConfig()
-    retry: RetryConfig = RetryConfig()
-    breaker: BreakerConfig = BreakerConfig()
-    admission: AdmissionConfig = AdmissionConfig()
-    timeouts: TimeoutConfig = TimeoutConfig()
-    cache: CacheConfig = CacheConfig()
-    tracing: TracingConfig = TracingConfig()
-
-    def path(self, name: str) -> Path | str:
-        """A path of the configuration, from its folder; a URL as it is."""
-        return name if "://" in name else self.folder / name
-
-
-KINDS: dict[Any, tuple[type, ...]] = {float: (int, float), float | None: (int, float), int: (int,), str: (str,),
-                                      bool: (bool,)}
-WORDS = {float: "a number", float | None: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-TABLES: dict[str, type] = {"server": ServerConfig, "files": Files, "router": RouterConfig, "rate": RateConfig,
-                           "retry": RetryConfig, "breaker": BreakerConfig, "admission": AdmissionConfig,
-                           "timeouts": TimeoutConfig, "cache": CacheConfig, "tracing": TracingConfig}
 
 
 def load(path: str | Path) -> Config:
@@ -252,8 +92,12 @@ def _budgets(found: Any, errors: list[str]) -> list[tuple[str, str, int]]:
         errors.append("budgets: must be a table")
         return []
     for scope, rule in found.items():
-        for period, cap in ({"request": rule} if scope == "request" else rule).items() if isinstance(
-                rule, dict) or scope == "request" else [("", None)]:
+        if scope == "request":
+            rule = {"request": rule}
+        elif not isinstance(rule, dict):
+            errors.append(f"budgets.{scope} = {rule!r}: must be a table of day and month, in dollars")
+            continue
+        for period, cap in rule.items():
             try:
                 check_scope(scope, period)
             except ValueError as error:

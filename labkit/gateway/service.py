@@ -27,7 +27,6 @@ import aiohttp
 
 from labkit.gateway.attempts import Attempts, Send
 from labkit.gateway.budget import Ledger, LedgerError
-from labkit.gateway.config import Config
 from labkit.gateway.exchange import Exchange
 from labkit.gateway.keys import Caller, KeyRefused, Keys
 from labkit.gateway.refusals import Refused
@@ -42,6 +41,7 @@ from labkit.gateway.resilience import (
 )
 from labkit.gateway.routing import CascadeRouter, KeywordRouter, LearnedRouter, LengthRouter
 from labkit.gateway.schema import Chat
+from labkit.gateway.settings import Config
 from labkit.gateway.telemetry import LocalReceiver, Tracer
 from labkit.gateway.telemetry.audit import Audit
 from labkit.gateway.telemetry.metrics import GatewayMetrics

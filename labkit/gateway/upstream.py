@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 
 from labkit.gateway.budget import price
-from labkit.gateway.config import ModelConfig, TimeoutConfig
 from labkit.gateway.resilience import Deadline, DeadlineExceeded
+from labkit.gateway.settings import ModelConfig, TimeoutConfig
 from labkit.wire.events import DONE, error_text
 
 MADE = ("content", "tool_calls", "reasoning_content")       # what an engine generates

@@ -54,9 +54,9 @@ class ConcurrencyState:
     def record(self, ok: bool) -> None:
         """One call ended; the rule is that of AIMDLimit."""
         if not ok:
-            self.limit = max(float(self.concurrency.least), self.limit * self.concurrency.ratio)
+            self.limit = max(float(self.concurrency.min_limit), self.limit * self.concurrency.ratio)
         elif 2 * self.waiting >= self.limit:
-            self.limit = min(float(self.concurrency.most), self.limit + 1)
+            self.limit = min(float(self.concurrency.max_limit), self.limit + 1)
         self.waiting -= 1
 
 
@@ -110,10 +110,10 @@ class Guards:
 def wanted_workers(scaler: Autoscaler, workers: int, metric: float) -> int:
     """How many workers the autoscaler wants for `metric`, the mean share busy or the requests/s answered per worker.
 
-    >>> scaler = Autoscaler(target=0.5, least=2, most=20)
+    >>> scaler = Autoscaler(target=0.5, min_workers=2, max_workers=20)
     >>> [wanted_workers(scaler, 10, busy) for busy in (1.0, 0.52, 0.1)]
     [20, 10, 2]
     """
     if abs(metric / scaler.target - 1) <= 0.1:
         return workers
-    return min(scaler.most, max(scaler.least, math.ceil(workers * metric / scaler.target - 1e-9)))
+    return min(scaler.max_workers, max(scaler.min_workers, math.ceil(workers * metric / scaler.target - 1e-9)))

@@ -92,19 +92,22 @@ class AdaptiveConcurrency:
     """Each client process has at most `limit` calls waiting, and learns the limit: +1 when a call is answered
     while the limit is at least half used, times `ratio` when one fails. A call above it has failed for good.
 
-    initial, least, most: the limit at first and its bounds, 1 <= least <= initial <= most. ratio: in (0, 1).
+    initial: the limit at first, calls waiting.
+    min_limit, max_limit: its bounds, 1 <= min_limit <= initial <= max_limit.
+    ratio: what a failure leaves of it, in (0, 1).
+
     Source: Netflix, concurrency-limits (2018), AIMDLimit; additive increase, multiplicative decrease is TCP's.
     """
 
     initial: int = 20
-    least: int = 1
-    most: int = 200
+    min_limit: int = 1
+    max_limit: int = 200
     ratio: float = 0.9
 
     def __post_init__(self) -> None:
-        ranges.whole("AdaptiveConcurrency.least", self.least, 1)
-        ranges.whole("AdaptiveConcurrency.initial", self.initial, self.least)
-        ranges.whole("AdaptiveConcurrency.most", self.most, self.initial)
+        ranges.whole("AdaptiveConcurrency.min_limit", self.min_limit, 1)
+        ranges.whole("AdaptiveConcurrency.initial", self.initial, self.min_limit)
+        ranges.whole("AdaptiveConcurrency.max_limit", self.max_limit, self.initial)
         ranges.number("AdaptiveConcurrency.ratio", self.ratio, 0, 1 - 1e-9, above=True)
 
 

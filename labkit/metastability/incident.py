@@ -138,21 +138,21 @@ def ramp_for(service: Service, load: float, returning: float) -> float:
 
 def retry_delays(clients: Clients) -> tuple[list[float], float]:
     """When each retry of a request comes, s after its first try: the means, and the latest the last one can."""
-    means, mean, longest, wait, most = [], 0.0, 0.0, 0.0, 0.0
+    means, mean, longest, wait, max_wait = [], 0.0, 0.0, 0.0, 0.0
     for k in range(int(clients.retries)):
         if clients.backoff:
-            wait, most = _wait(clients.backoff, k, wait, most)
+            wait, max_wait = _wait(clients.backoff, k, wait, max_wait)
         mean += clients.timeout + wait
-        longest += clients.timeout + most
+        longest += clients.timeout + max_wait
         means.append(mean)
     return means, longest
 
 
-def _wait(backoff: Backoff, k: int, before: float, most: float) -> tuple[float, float]:
-    """Mean and longest wait before retry k; `before` and `most` are those before the last one."""
+def _wait(backoff: Backoff, k: int, before: float, max_before: float) -> tuple[float, float]:
+    """Mean and longest wait before retry k; `before` and `max_before` are those before the last one."""
     cap = math.inf if backoff.cap is None else backoff.cap
     if backoff.jitter == "decorrelated":
-        high = min(cap, 3 * max(most, backoff.base))
+        high = min(cap, 3 * max(max_before, backoff.base))
         return min(cap, (backoff.base + 3 * max(before, backoff.base)) / 2), high
     wait = min(cap, backoff.base * backoff.factor ** min(k, 500))
     return wait * {"none": 1.0, "full": 0.5, "equal": 0.75}[backoff.jitter], wait

@@ -97,15 +97,15 @@ def reconnect_storm(load: float = 40, connect: float = 0.5) -> Loop:
                 replace(experiment, clients=replace(clients, pool=Pool(200, 0.0))))
 
 
-def scaled_in(load: float = 40, least: int = 10) -> Loop:
+def scaled_in(load: float = 40, min_workers: int = 10) -> Loop:
     """An autoscaler that counts the requests answered in time, 0.8/s for each worker, and 30 s of quick errors.
 
     Band: `theory.scaled_in_band`.
     """
-    scaler = Autoscaler(0.8, least, 60, every=15, lag=60, metric="answered")
+    scaler = Autoscaler(0.8, min_workers, 60, every=15, lag=60, metric="answered")
     service = replace(WEB, error_latency=0.01, autoscaler=scaler)
     experiment = Experiment(service, PATIENT, Load.constant(load), 300, Trigger.errors(60, 30, 1.0))
-    floor = replace(service, autoscaler=replace(scaler, least=50))
+    floor = replace(service, autoscaler=replace(scaler, min_workers=50))
     return Loop("scaled in", "who answers nothing seems to need no workers, and without workers nothing is answered",
                 experiment, theory.scaled_in_band(service, PATIENT), "never fewer workers than the load needs",
                 replace(experiment, service=floor))

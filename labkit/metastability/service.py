@@ -63,17 +63,23 @@ class Priority:
 
 @dataclass(frozen=True)
 class Autoscaler:
-    """Sets the number of workers every `every` s to ceil(workers * metric / target), within [`least`, `most`].
+    """Sets the number of workers every `every` s to ceil(workers * metric / target), within its bounds.
 
-    target: the wanted metric, > 0. metric: "busy", the mean share of workers busy since the last decision (then
-    `target` <= 1); or "answered", requests/s answered in time per worker. every: s, > 0. lag: s until an added
-    worker serves, >= 0; removed ones go as soon as they are idle. Within 10 % of the target nothing changes.
+    Within 10 % of the target nothing changes.
+
+    target: the wanted metric, > 0.
+    min_workers, max_workers: the bounds, 1 <= min_workers <= max_workers.
+    every: s, > 0.
+    lag: s until an added worker serves, >= 0; removed ones go as soon as they are idle.
+    metric: "busy", the mean share of workers busy since the last decision (then `target` <= 1); or "answered",
+        requests/s answered in time per worker.
+
     Source: Kubernetes documentation, "Horizontal Pod Autoscaling", algorithm details (2024).
     """
 
     target: float
-    least: int
-    most: int
+    min_workers: int
+    max_workers: int
     every: float = 15.0
     lag: float = 60.0
     metric: Literal["busy", "answered"] = "busy"
@@ -81,8 +87,8 @@ class Autoscaler:
     def __post_init__(self) -> None:
         ranges.one_of("Autoscaler.metric", self.metric, ["busy", "answered"])
         ranges.number("Autoscaler.target", self.target, 0, 1 if self.metric == "busy" else math.inf, above=True)
-        ranges.whole("Autoscaler.least", self.least, 1)
-        ranges.whole("Autoscaler.most", self.most, self.least)
+        ranges.whole("Autoscaler.min_workers", self.min_workers, 1)
+        ranges.whole("Autoscaler.max_workers", self.max_workers, self.min_workers)
         ranges.number("Autoscaler.every", self.every, 0, above=True)
         ranges.number("Autoscaler.lag", self.lag, 0)
 

@@ -172,14 +172,14 @@ def scaled_in_band(service: Service, clients: Clients) -> tuple[float, float]:
     at its least number of workers, and the healthy limit at its most. Raises ValueError without an autoscaler.
 
     >>> from labkit.metastability.model import Autoscaler
-    >>> scaler = Autoscaler(0.8, least=10, most=50, metric="answered")
+    >>> scaler = Autoscaler(0.8, min_workers=10, max_workers=50, metric="answered")
     >>> [round(load, 1) for load in scaled_in_band(Service(0.5, 0.01, 50, autoscaler=scaler), Clients(3, 0))]
     [16.7, 50.0]
     """
     if service.autoscaler is None:
         raise ValueError("Service.autoscaler = None: nothing scales this service in")
-    least, most = (replace(service, workers=count) for count in (service.autoscaler.least, service.autoscaler.most))
-    return tipping_load(least, clients), healthy_limit(most, clients)
+    few, many = service.autoscaler.min_workers, service.autoscaler.max_workers
+    return tipping_load(replace(service, workers=few), clients), healthy_limit(replace(service, workers=many), clients)
 
 
 def attempts_at_the_back(*retries: float) -> float:

@@ -134,6 +134,42 @@ def test_the_stored_result_below_a_card_is_folded(path):
             assert "collapsed" not in cell["metadata"], "there is nothing to hide in a card"
 
 
+def first_line(output):
+    """What JupyterLab shows of a folded result: the first line of its first output."""
+    kinds = ("text/html", "text/markdown", "text/plain")
+    shown = output.get("text") or next((output["data"][kind] for kind in kinds if kind in output.get("data", {})), "")
+    return "".join(shown).partition("\n")[0]
+
+
+def measured(text):
+    """Numbers as results have them: decimals and per cents, but no version (3.4.23)."""
+    return re.findall(r"(?<![\d.])\d+\.\d+(?![\d.])|\d+(?= ?%)", text)
+
+
+# numbers that are no result: of the question itself, or known before it is asked
+GIVEN = ("4-6.5 s after, by round", "border by formula", "time until 99.9 % of the reads")
+# their folded results begin with a number
+TELLING = {"31_gossip", "32_what_merging_costs", "40_five_ways_to_disagree", "41_write_here_read_there"}
+
+
+@pytest.mark.parametrize("path", [path for path in LESSONS if path.stem not in TELLING], ids=lambda path: path.stem)
+def test_what_a_folded_result_still_shows_is_no_result(path):
+    for cell in cells(path):
+        if source := re.search(r'predict\("(.*)"\)', "".join(cell["source"])):
+            question = predict(source[1]).question
+        if cell["metadata"].get("collapsed"):
+            line = first_line(cell["outputs"][0])
+            given = set(measured(question)) | {number for text in GIVEN if text in line for number in measured(line)}
+            assert set(measured(line)) <= given, f"say first what is shown: {line}"
+
+
+@pytest.mark.parametrize(("line", "found"), [
+    ("R = 1: down at 51.5/s", ["51.5"]), ("majority: 100% answered", ["100"]), ("-6 %", ["6"]), ("etcd 3.4.23, 3", []),
+    ("mean of 100,000 reads, ms", []), ("99.9 % fresh", ["99.9"])])
+def test_a_result_is_known_by_its_numbers(line, found):
+    assert measured(line) == found
+
+
 def code(source="1", output="1", **metadata):
     outputs = [{"output_type": "stream", "name": "stdout", "text": [output]}] if output else []
     return {"cell_type": "code", "source": [source], "outputs": outputs, "metadata": metadata}

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from labkit.consistency.real.postgres_standby import binaries
 from labkit.gateway.budget import Ledger, LedgerError, attack, designs, dollars, price, reconcile, store
-from labkit.gateway.config import ModelConfig
+from labkit.gateway.settings import ModelConfig
 from labkit.gateway.upstream import Usage
 from labkit.loopback import Program
 

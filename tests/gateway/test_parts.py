@@ -61,6 +61,7 @@ def test_every_error_is_listed_at_once():
     (ONE.replace('name = "small"', 'name = "auto"'),
      "models: 'auto' is the name for the router's choice; call the model something else"),
     ("budgets = 3\n" + ONE, "budgets: must be a table"),
+    (ONE + "[budgets]\nglobal = 5\n", "budgets.global = 5: must be a table of day and month, in dollars"),
 ])
 def test_a_wrong_configuration_says_what_is_allowed(text, message):
     with pytest.raises(ConfigError) as refused:

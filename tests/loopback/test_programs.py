@@ -102,7 +102,7 @@ def test_several_start_side_by_side_and_are_waited_for_afterwards():
 def test_a_program_that_ends_before_it_is_ready_is_an_error_at_once_with_its_last_lines(homes, ready):
     code = "import sys; print(*range(100), sep='\\n'); print('no room', file=sys.stderr); sys.exit(3)"
     with pytest.raises(ProgramError, match=r"(?s) ended with code 3; it says: .*99.*no room") as error:
-        Program(python(code), ready=ready, patience=1e6)        # that long, if it waited
+        Program(python(code), ready=ready, patience=LONG)       # if it waited, it would say so
     assert error.value.log.splitlines()[:2] == ["0", "1"]
     assert "\n90\n" not in str(error.value)
     assert isinstance(error.value, RuntimeError)

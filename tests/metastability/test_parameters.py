@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from labkit.metastability import (
+    AdaptiveConcurrency,
+    Autoscaler,
     Backoff,
     Breaker,
     Clients,
@@ -53,6 +55,12 @@ BAD = [
     (lambda: RetryBudget(.1, 0), "RetryBudget.capacity = 0: must be a number >= 1"),
     (lambda: Breaker(1.1, 1, 1), "Breaker.failure_ratio = 1.1: must be a number > 0 and <= 1"),
     (lambda: Breaker(.5, 0, 1), "Breaker.window = 0: must be a number > 0"),
+    (lambda: AdaptiveConcurrency(20, 0), "AdaptiveConcurrency.min_limit = 0: must be a whole number >= 1"),
+    (lambda: AdaptiveConcurrency(2, 3), "AdaptiveConcurrency.initial = 2: must be a whole number >= 3"),
+    (lambda: AdaptiveConcurrency(20, max_limit=19), "AdaptiveConcurrency.max_limit = 19: must be a whole number >= 20"),
+    (lambda: Autoscaler(.5, 0, 9), "Autoscaler.min_workers = 0: must be a whole number >= 1"),
+    (lambda: Autoscaler(.5, 4, 3), "Autoscaler.max_workers = 3: must be a whole number >= 4"),
+    (lambda: Autoscaler(.5, 4, 8.5), "Autoscaler.max_workers = 8.5: must be a whole number >= 4"),
     (lambda: Load.constant(-1), "Load.rate = -1: must be a number >= 0"),
     (lambda: Load.spike(20, NAN, 1, 1), "Load.peak = nan: must be a number >= 0"),
     (lambda: Load.trace([2, 1]), "Load.times: must be in rising order"),

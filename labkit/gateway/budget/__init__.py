@@ -4,7 +4,10 @@
 `reconcile` holds the book against the engine's counters and the invoice.
 """
 
-from labkit.gateway.budget.ledger import Account, BudgetWarning, Decision, Ledger, LedgerError, dollars, price
+from labkit.gateway.budget.accounts import Account, BudgetWarning, Decision
+from labkit.gateway.budget.ledger import Ledger
+from labkit.gateway.budget.money import dollars, price
 from labkit.gateway.budget.reconcile import reconcile
+from labkit.gateway.budget.store import LedgerError
 
 __all__ = ["Account", "BudgetWarning", "Decision", "Ledger", "LedgerError", "dollars", "price", "reconcile"]

@@ -15,7 +15,7 @@ import pandas as pd
 
 from labkit import ranges
 from labkit.gateway.budget.designs import CAP, DESIGNS, Design
-from labkit.gateway.budget.ledger import price
+from labkit.gateway.budget.money import price
 
 PROMPT, ANSWER, MOST = 0.20, 0.60, 512          # $ per million tokens of each; the longest answer
 DAY = 86_400.0

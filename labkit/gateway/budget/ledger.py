@@ -2,142 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from labkit import ranges
+from labkit.gateway.budget.accounts import PERIODS, Account, BudgetWarning, Decision, Hold, check_scope, period_of
+from labkit.gateway.budget.money import MICRO, dollars
 from labkit.gateway.budget.store import LedgerError, LedgerStore, store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Account", "BudgetWarning", "Decision", "Ledger", "LedgerError", "dollars", "price"]
-
-MICRO = 1_000_000           # micro-dollars in a dollar
 LEVELS = (80, 100)          # per cent of a cap that are worth a warning
-PERIODS = ("request", "day", "month")
-
-
-def dollars(micro: float) -> str:
-    """Micro-dollars for people.
-
-    >>> dollars(4_200_000), dollars(20)
-    ('$4.20', '$0.00002')
-    """
-    amount = micro / MICRO
-    return f"${amount:,.2f}" if abs(amount) >= 0.1 or not micro else f"${amount:.6f}".rstrip("0")
-
-
-def price(input_tokens: int, output_tokens: int, usd_per_million_input: float, usd_per_million_output: float,
-          cached_tokens: int = 0, usd_per_million_cached_input: float | None = None) -> int:
-    """Cost in whole micro-dollars, rounded up.
-
-    input_tokens: of the prompt, those found in a cache included.
-    output_tokens: of the answer.
-    usd_per_million_input, usd_per_million_output: dollars per million tokens, >= 0.
-    cached_tokens: of the input, 0 to input_tokens.
-    usd_per_million_cached_input: dollars per million of those; None: as the other input.
-
-    >>> price(1000, 500, 0.10, 0.40), price(1000, 500, 0.10, 0.40, 800, 0.01)
-    (300, 228)
-    """
-    ranges.number("usd_per_million_input", usd_per_million_input, 0)
-    ranges.number("usd_per_million_output", usd_per_million_output, 0)
-    ranges.whole("cached_tokens", cached_tokens, 0, input_tokens)
-    cached = usd_per_million_input if usd_per_million_cached_input is None else usd_per_million_cached_input
-    ranges.number("usd_per_million_cached_input", cached, 0)
-    # $1 per million tokens is one micro-dollar a token
-    return math.ceil(round((input_tokens - cached_tokens) * usd_per_million_input + cached_tokens * cached
-                           + output_tokens * usd_per_million_output, 6))
-
-
-def period_of(window: str) -> str:
-    """The period a window is one of.
-
-    >>> period_of("2026-11-24"), period_of("2026-11")
-    ('day', 'month')
-    """
-    return "day" if len(window) == len("2026-11-24") else "month"
-
-
-class Hold(NamedTuple):
-    """What one attempt may still cost: amount in micro-dollars, age in s."""
-
-    id: str
-    request: str
-    user: str
-    team: str
-    tier: str
-    amount: int
-    age: float
-
-
-@dataclass(frozen=True)
-class Account:
-    """What one scope has spent in one window, in micro-dollars. cap: None if there is no limit."""
-
-    scope: str
-    window: str
-    cap: int | None
-    spent: int
-    held: int
-
-    @property
-    def period(self) -> str:
-        """"day" or "month"."""
-        return period_of(self.window)
-
-    @property
-    def left(self) -> float:
-        """What may still be held; inf without a limit. Below 0 only if the cap was lowered, or a price was wrong."""
-        return math.inf if self.cap is None else self.cap - self.spent - self.held
-
-
-@dataclass(frozen=True)
-class BudgetWarning:
-    """A scope has passed `level` per cent of its cap in `window`, spent and held together. Told once a window."""
-
-    scope: str
-    window: str
-    level: int
-    used: int
-    cap: int
-
-    def __str__(self) -> str:
-        return f"{self.scope} has used {self.used / self.cap:.0%} of {dollars(self.cap)} ({self.window})"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The answer to a reservation.
-
-    action: "allow", "downgrade" (only the cheaper amount fits; it is what is held) or "reject". hold: its id, "" if
-    rejected. amount: what is held, in micro-dollars. reason: the scope and its numbers, "" if allowed. warnings: caps
-    this reservation came close to.
-    """
-
-    action: str
-    hold: str
-    amount: int
-    reason: str = ""
-    warnings: tuple[BudgetWarning, ...] = ()
 
 
 class Ledger:
     """Budgets in a SQLite file (or in PostgreSQL, by URL), safe for all threads and processes that open it.
 
-    place: a path, or postgresql://... ttl: seconds after which an unsettled hold is charged in full, > 0; more than
-    the longest request takes. clock: seconds since 1970, UTC decides when a day ends. synchronous: see
-    `store.SQLiteStore`.
+    place: a path, or postgresql://...
+    ttl: seconds after which an unsettled hold is charged in full, > 0; more than the longest request takes.
+    clock: seconds since 1970; UTC decides when a day ends.
+    synchronous: "OFF", "NORMAL" or "FULL", see `store.SQLiteStore`.
 
-    Scopes are "user:NAME", "team:NAME" and "global", "user:*" and "team:*" for everybody without a rule of their own,
-    and "request" for any one request. Every method raises LedgerError if the file or database fails: fail closed.
+    Scopes are those of `accounts.check_scope`. Every method raises LedgerError if the file or database fails: fail
+    closed.
 
     >>> ledger = Ledger(":memory:")
     >>> ledger.limit("team:eng", "day", 1_000)
@@ -163,8 +55,11 @@ class Ledger:
 
     # ------------------------------------------------------------------------------------------------ rules
     def limit(self, scope: str, period: str, cap: int | None) -> None:
-        """Set, change or (None) lift the cap of `scope`, in micro-dollars a `period`: "day", "month", or "request" for
-        the scope "request". Holds for windows that are open already. ValueError for anything else."""
+        """Set, change or lift a cap; it holds for windows that are open already.
+
+        scope, period: as `accounts.check_scope` has them, which raises ValueError for others.
+        cap: micro-dollars a period, a whole number >= 0; None lifts it.
+        """
         check_scope(scope, period)
         if cap is not None:
             ranges.whole("cap", cap, 0)
@@ -197,8 +92,11 @@ class Ledger:
                 tier: str = "", cheaper_tier: str = "") -> Decision:
         """Hold `amount` micro-dollars for one attempt, in every scope it touches or in none.
 
-        amount: the most it can cost, >= 0. cheaper: what a smaller model would cost at most, tried if `amount` does
-        not fit. request, tier (or cheaper_tier): noted for the report. A retry is a new attempt: reserve again.
+        amount: the most it can cost, a whole number >= 0.
+        cheaper: micro-dollars a smaller model would cost at most, tried if `amount` does not fit.
+        request, tier, cheaper_tier: noted for the report.
+
+        A retry is a new attempt: reserve again.
         """
         ranges.whole("amount", amount, 0)
         if cheaper is not None:
@@ -265,6 +163,9 @@ class Ledger:
     def settle(self, hold: str, actual: int, *, prompt_tokens: int = 0, answer_tokens: int = 0,
                outcome: str = "ok") -> int:
         """Replace a hold by what the attempt cost; the micro-dollars charged.
+
+        actual: micro-dollars, a whole number >= 0.
+        prompt_tokens, answer_tokens, outcome: noted for the report.
 
         Never refuses: an actual cost above the hold is charged too, because the money is gone. A second call changes
         nothing and returns what the first one charged. A hold that expired meanwhile is corrected to `actual`.
@@ -333,8 +234,10 @@ class Ledger:
     def report(self, period: str = "", by: str = "team") -> pd.DataFrame:
         """Chargeback: requests, attempts, tokens and dollars by "team", "user" or "tier".
 
-        period: "2026-11" for a month, "2026-11-24" for a day, "" for the current month. Expired holds are in at what
-        was charged; what is still held is in its own column.
+        period: "2026-11" for a month, "2026-11-24" for a day, "" for the current month.
+        by: "team", "user" or "tier", a row each; ValueError for others.
+
+        Expired holds are in at what was charged; what is still held is in its own column.
         """
         import pandas as pd  # here: a gateway, which makes no tables, starts without
         ranges.one_of("by", by, ("team", "user", "tier"))
@@ -391,11 +294,3 @@ def _match(keys: list[Any]) -> tuple[str, tuple[str, ...]]:
     """A condition for these accounts, and its values."""
     return (f"(scope, span) IN (VALUES {', '.join(['(?, ?)'] * len(keys))})",
             tuple(part for key in keys for part in key))
-
-
-def check_scope(scope: str, period: str) -> None:
-    kind, _, name = scope.partition(":")
-    if not (scope in ("global", "request") or (kind in ("user", "team") and name)):
-        raise ValueError(f"scope = {scope!r}: must be 'global', 'request', 'user:NAME', 'team:NAME', 'user:*' or "
-                         "'team:*'")
-    ranges.one_of("period", period, ("request",) if scope == "request" else ("day", "month"))

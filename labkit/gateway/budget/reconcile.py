@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from labkit.gateway.budget.ledger import MICRO, Ledger
+from labkit.gateway.budget.ledger import Ledger
+from labkit.gateway.budget.money import MICRO
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -84,7 +84,7 @@ class _Live(Collector):
     def money(self) -> Iterator[GaugeMetricFamily]:
         """Budgets of teams and of all together (of users there may be too many), and the holds."""
         from labkit.gateway.budget import LedgerError
-        from labkit.gateway.budget.ledger import MICRO
+        from labkit.gateway.budget.money import MICRO
         try:
             accounts, holds = self.ledger.accounts(), self.ledger.holds()
         except LedgerError:

@@ -39,6 +39,7 @@ class Exported:
         self.registry = CollectorRegistry()
         self.labels = {"engine": "0", "model_name": model}
         self._known: dict[str, Any] = {}
+        self._told: dict[str, int] = {}
         info = {"block_size": str(pool.block_size), "num_gpu_blocks": str(pool.size),
                 "enable_prefix_caching": str(pool.caching), "kv_cache_size_tokens": str(pool.size * pool.block_size),
                 "engine": "0"}
@@ -53,6 +54,11 @@ class Exported:
             self._known[name] = kind(f"vllm:{name}", f"{name} of the twin", list(labels), registry=self.registry,
                                      **more)
         return self._known[name].labels(**labels)
+
+    def count(self, name: str, total: int) -> None:
+        """The counter `name` stands at `total`, which only grows."""
+        self.metric(Counter, name).inc(total - self._told.get(name, 0))
+        self._told[name] = total
 
 
 class Twin:
@@ -175,10 +181,9 @@ class Twin:
                             ("num_requests_waiting", len(scheduler.waiting)),
                             ("kv_cache_usage_perc", scheduler.pool.usage)):
             metric(Gauge, name).set(value)
-        for name, value in (("prefix_cache_queries", scheduler.queries), ("prefix_cache_hits", scheduler.hits),
+        for name, total in (("prefix_cache_queries", scheduler.queries), ("prefix_cache_hits", scheduler.hits),
                             ("num_preemptions", scheduler.preemptions)):
-            counter = metric(Counter, name)
-            counter.inc(value - counter._value.get())
+            self.exported.count(name, total)
         for name in ("prompt_tokens", "prompt_tokens_cached", "generation_tokens"):
             metric(Counter, name).inc(0)
         return web.Response(body=generate_latest(self.exported.registry), content_type="text/plain")

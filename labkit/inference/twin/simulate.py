@@ -1,7 +1,7 @@
 """A simulated twin of the engine: vLLM's scheduler as a discrete-event model, with a step time from the roofline.
 
 In virtual time (`simulate`, on SimPy) it answers in milliseconds what takes the real engine minutes; in real time,
-behind the OpenAI protocol, it stands in for the engine on machines that cannot run one (`twin_server`).
+behind the OpenAI protocol, it stands in for the engine on machines that cannot run one (`twin.server`).
 """
 
 from __future__ import annotations
