@@ -54,6 +54,11 @@ def test_the_band_begins_where_the_formula_says(make):
         assert good_at_the_end(loop.run(seed, load=1.15 * loop.band[0])) < 0.1
 
 
+def test_just_above_the_lower_end_a_lost_cache_alone_is_too_small_a_trigger():
+    down = {load: sum(loops.cold_cache(load).run(seed).recovered_at is None for seed in SEEDS) for load in (33, 35, 50)}
+    assert down[33] == 0 and down[35] <= 2 and down[50] == 10
+
+
 def test_hotos_2021_section_2_2():
     """90 % hits and a database of 300/s: up to 3,000/s while the cache is warm, down for good once it is cold."""
     loop = loops.cold_cache(load=250, keys=1000, scale=10)
