@@ -179,6 +179,16 @@ def test_adaptive_throttling_cures_the_standard_storm(processes):
     assert all(run.recovered_at is None for run in standard(loops.STUBBORN))
 
 
+def test_robot_and_throttle_stay_down_without_overload():
+    """Each goes by what is answered: fewer attempts come than ten workers can do, and most users get nothing."""
+    robot = loops.scaled_in().experiment
+    throttled = replace(robot.clients, throttle=AdaptiveThrottle(2, 10), processes=10)
+    able = theory.saturated_throughput(replace(robot.service, workers=10))
+    for seed in SEEDS:
+        run = replace(robot, clients=throttled, seed=seed).simulate()
+        assert run.per_second["attempts"][200:].mean() < 0.95 * able and run.goodput(200, 300) < 0.3 * 40
+
+
 def test_the_throttle_turns_away_what_the_formula_says():
     """Of a calls/s of which at most g are accepted, it lets through close to K g (SRE book, chapter 21)."""
     service, clients = Service(0.1, 0, 5, Fifo(0)), Clients(1, 0, throttle=AdaptiveThrottle(2, 60))
