@@ -222,8 +222,8 @@ class _NoProtocol(ValueError):
     """What a protocol function did that none may do."""
 
 
-def _guarded(protocol: Callable[[Replies], Any]) -> Callable[[Replies], WriteBack | None]:
-    """The protocol, with what it returns looked at."""
+def _guarded(protocol: Callable[[Replies], Any], needless: list[Replies]) -> Callable[[Replies], WriteBack | None]:
+    """The protocol, with what it returns looked at; `needless` gets replies that agree, and were written back."""
     def guarded(replies: Replies) -> WriteBack | None:
         try:
             todo = protocol(replies)
@@ -237,6 +237,8 @@ def _guarded(protocol: Callable[[Replies], Any]) -> Callable[[Replies], WriteBac
         if todo.acks > len(set(todo.to)):
             raise _NoProtocol(f"on {replies} it waits for {todo.acks} acknowledgements and asks {len(set(todo.to))} "
                               "replicas: such a read never returns")
+        if not replies.behind:
+            needless.append(replies)
         return todo
 
     return guarded
@@ -245,14 +247,16 @@ def _guarded(protocol: Callable[[Replies], Any]) -> Callable[[Replies], WriteBac
 def _frugal(protocol: Any) -> str | None:
     if not _takes(protocol, 1):
         return "a function of the replies is wanted, like write_back_always above"
-    guarded = _guarded(protocol)
+    needless: list[Replies] = []
+    guarded = _guarded(protocol, needless)
     try:
         for n, r, w in ((3, 2, 2), (5, 3, 3)):
             found = explore(guarded, n, r, w)
             if isinstance(found, Counterexample):
                 first = str(found).splitlines()[0]
                 return f"N={n} R={r} W={w}: {first}; print explore(your_protocol, {n}, {r}, {w})"
-            if guarded(Replies(dict.fromkeys(range(r), 4), n, r, w)) is not None:
+            guarded(Replies(dict.fromkeys(range(r), 4), n, r, w))
+            if needless:
                 return f"no violation, but with N={n} it still writes back when all replies agree"
     except _NoProtocol as error:
         return str(error)
