@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,14 @@ def _prefix(verdict: Verdict) -> list[str]:
     left = len(verdict.prefix) - len(last)
     lines = [f"the longest linearizable prefix: {len(verdict.prefix)} operations, in this order"]
     lines += [f"  ... {left} before"] if left else []
-    return [*lines, *(f"  {call}" for call in last)]
+    return [*lines, *(f"  {_as_known(call, verdict)}" for call in last)]
+
+
+def _as_known(call: Operation, verdict: Verdict) -> str:
+    """The call as it was known when the blocking one returned: one that was still open then had no answer yet."""
+    if verdict.blocking is None or call.returned < verdict.blocking.returned or call.crashed:
+        return str(call)
+    return str(replace(call, returned=math.inf)).removesuffix(", never]") + ", still open]"
 
 
 if __name__ == "__main__":

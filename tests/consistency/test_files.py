@@ -374,6 +374,17 @@ def test_the_longest_prefix_is_printed(tmp_path, capsys):
     assert out[-1] == "  process 1: write(1) [16, 17]"
 
 
+def test_the_prefix_shows_no_answer_that_was_not_there_yet(tmp_path, capsys):
+    """The cas may have succeeded when the read returned 2; that it says no comes later."""
+    cas, read = (row(kind='"cas"', args="[1, 2]", result="false", returned=5),
+                 row(process=3, result=2, invoked=3, returned=4).removeprefix(LINE))
+    text = f"{cas}\n{read}"
+    assert main([str(written(tmp_path / "h.jsonl", text))]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert "no order explains process 2: cas(1, 2) = False [2, 5]" in out[0]
+    assert "  process 2: cas(1, 2) [2, still open]" in out and "  process 3: read() = 2 [3, 4]" in out
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".html"])
 def test_a_picture(suffix, tmp_path, capsys):
     path = tmp_path / f"where{suffix}"

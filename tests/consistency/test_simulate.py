@@ -191,6 +191,17 @@ def test_sloppy_quorums_break_the_overlap_and_handoff_shortens_the_damage():
     assert sloppy[1] > handoff[1] > repaired[1]
 
 
+def test_repair_tells_a_stand_in_what_was_there_before_the_cut():
+    """Stand-ins begin with nothing, two of the three that answer behind the cut, until a repair reaches them."""
+    nothing = {}
+    for repair in ("none", "async"):
+        store = Store(3, 2, 2, repair=repair, sloppy=True)
+        runs = [simulate(store, Network.exponential(5), Workload(clients=9, think=25, write_ratio=0.1), 1000, seed,
+                         Partition((2,), 500, 1500)) for seed in range(40)]
+        nothing[repair] = sum(read.result is None for run in runs for read in run.stale_reads if read.invoked > 500)
+    assert nothing["async"] < 0.4 * nothing["none"]
+
+
 def test_the_same_seed_gives_the_same_run():
     first, again, other = (simulate(Store(3, 2, 2), LAN, BUSY, 1e9, seed) for seed in (5, 5, 6))
     assert first.attempts == again.attempts

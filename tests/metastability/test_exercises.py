@@ -50,7 +50,8 @@ def test_12_3_is_the_closed_formula_the_other_way_round():
     def needed(workers):
         return theory.closed_backoff_needed(Service(0.5, 0.01, 50), Clients(3, 3, population=workers))
     assert check(exercises.BACKOFF, 275) and needed(275) <= 2.5 < needed(276)
-    for workers, hint in ((274, "more workers"), (276, "more attempts"), (125, "more workers"), (5, "more workers")):
+    assert check(exercises.BACKOFF, 274), "at the very edge nothing is left to drain a collapse with"
+    for workers, hint in ((273, "more workers"), (276, "more attempts"), (125, "more workers"), (5, "more workers")):
         assert not check(exercises.BACKOFF, workers) and hint in repr(check(exercises.BACKOFF, workers))
 
 

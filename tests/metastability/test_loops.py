@@ -54,6 +54,11 @@ def test_the_band_begins_where_the_formula_says(make):
         assert good_at_the_end(loop.run(seed, load=1.15 * loop.band[0])) < 0.1
 
 
+def test_just_above_the_lower_end_a_lost_cache_alone_is_too_small_a_trigger():
+    down = {load: sum(loops.cold_cache(load).run(seed).recovered_at is None for seed in SEEDS) for load in (33, 35, 50)}
+    assert down[33] == 0 and down[35] <= 2 and down[50] == 10
+
+
 def test_hotos_2021_section_2_2():
     """90 % hits and a database of 300/s: up to 3,000/s while the cache is warm, down for good once it is cold."""
     loop = loops.cold_cache(load=250, keys=1000, scale=10)
@@ -172,6 +177,16 @@ def test_adaptive_throttling_cures_the_standard_storm(processes):
     throttled = replace(loops.STUBBORN, throttle=AdaptiveThrottle(2, 120), processes=processes)
     assert all(run.recovered_at is not None for run in standard(throttled))
     assert all(run.recovered_at is None for run in standard(loops.STUBBORN))
+
+
+def test_robot_and_throttle_stay_down_without_overload():
+    """Each goes by what is answered: fewer attempts come than ten workers can do, and most users get nothing."""
+    robot = loops.scaled_in().experiment
+    throttled = replace(robot.clients, throttle=AdaptiveThrottle(2, 10), processes=10)
+    able = theory.saturated_throughput(replace(robot.service, workers=10))
+    for seed in SEEDS:
+        run = replace(robot, clients=throttled, seed=seed).simulate()
+        assert run.per_second["attempts"][200:].mean() < 0.95 * able and run.goodput(200, 300) < 0.3 * 40
 
 
 def test_the_throttle_turns_away_what_the_formula_says():

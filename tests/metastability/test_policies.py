@@ -2,9 +2,11 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labkit.metastability import Clients, Load, Service, simulate
 from labkit.metastability.model import Backoff, Breaker, CoDel, RetryBudget
 from labkit.metastability.policies import BreakerState, BudgetState, CoDelState, delay
 
@@ -39,6 +41,25 @@ def test_codel_waits_an_interval_and_then_drops_ever_more_often():
     gaps = [b - a for a, b in zip(dropped, dropped[1:], strict=False)]
     assert gaps[-1] < gaps[0]
     assert not state.drops(6.0, 0.05) and not state.drops(6.1, 0.5)
+
+
+@pytest.mark.parametrize("interval", [0.1, 0.5, 1])
+def test_codels_rate_grows_with_the_square_of_its_interval(interval):
+    """Gaps of interval / sqrt(n) add up to 2 interval sqrt(n), so after t seconds it is t / (2 interval^2) a second."""
+    state, end, step = CoDelState(CoDel(target=0.05, interval=interval)), 40 * interval, interval / 500
+    moments = [i * step for i in range(round(end / step))]
+    dropped = [when for when in moments if state.drops(when, 1.0)]
+    last = sum(when >= end - interval for when in dropped) / interval
+    assert last == pytest.approx((end - interval) / (2 * interval**2), rel=0.05)
+
+
+def test_codel_with_a_long_interval_is_back_when_it_drops_more_than_comes_too_much():
+    """The lesson's storm, 80 attempts/s and 50 done: 30/s are dropped 2 x interval^2 x 30 s after it began."""
+    service = Service(0.5, 0.01, 50, queue=CoDel(0.5, 1))
+    run = simulate(service, Clients(3, 3), Load.spike(20, 100, 20, 10), 130, seed=1)
+    queue = run.per_second["queue"].to_numpy()
+    assert 70 <= queue[40:].argmax() + 40 <= 95, "it grows until 60 s after second 23"
+    assert run.per_second["shed"][75:90].mean() == pytest.approx(30, rel=0.15)
 
 
 @given(ratio=st.floats(0.01, 1), capacity=st.integers(1, 50), steps=st.lists(st.booleans(), max_size=300))
