@@ -88,7 +88,7 @@ def run(factory: Factory, script: Sequence[Step | tuple[str, str, Any]], spec: s
     """What each replica shows after the script, and what the specification says it should: name to (got, expected)."""
     rules, names = _spec(spec), _names(replicas)
     steps = [Step(*step) for step in script]
-    world = _Group(factory, rules, names)
+    world = _Replicas(factory, rules, names)
     for step in steps:
         world.do(step)
     known = visible(steps, names)
@@ -161,7 +161,7 @@ def _vocabulary(factory: Factory, rules: Spec) -> dict[str, tuple[Any, ...]]:
 
 
 def _judge(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequence[Step]) -> FailingScript | None:
-    world = _Group(factory, rules, names)
+    world = _Replicas(factory, rules, names)
     for count, step in enumerate(script, 1):
         wrong = world.wrong_after(step)
         if wrong is not None:
@@ -169,7 +169,7 @@ def _judge(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequen
     return None
 
 
-class _Group:
+class _Replicas:
     """Replicas of a type, what was kept of them, and the history that says what each should show."""
 
     def __init__(self, factory: Factory, rules: Spec, names: tuple[str, ...]):
@@ -266,7 +266,7 @@ def find_broken_law(factory: Factory, spec: str | Spec = "add_wins", *, steps: i
 
 
 def _law(factory: Factory, rules: Spec, names: tuple[str, ...], script: Sequence[Step]) -> BrokenLaw | None:
-    world = _Group(factory, rules, names)
+    world = _Replicas(factory, rules, names)
     made = world.made
     for count, step in enumerate(script, 1):
         before = _copy(made[step.replica])
