@@ -93,7 +93,8 @@ def plan(service: Service, clients: Clients, load: float | Load, backlog: float,
     ramp: seconds in which the door opens, >= 0.
     start: when the door closes, on the clock of `load` (s). Without it, the worst: at the end of the disturbance.
     returning: share of those turned away who try again while the door opens, in [0, 1]. The ramp is made long enough
-        for them to take no more than half of the spare capacity (`ramp_for`).
+        for them to take no more than half of the spare capacity (`ramp_for`), and longer if simulated runs fall over
+        with as many.
     Raises ValueError for what has no plan: a load at which even a healthy server does not stay up, clients that never
     give up, a closed system, a breaker, a service whose speed depends on its backlog, several shards, a cache, a pool.
     """
@@ -124,6 +125,11 @@ def plan(service: Service, clients: Clients, load: float | Load, backlog: float,
     seconds = math.ceil(max(seconds, longest) + settle)
     returners = returning * turn_away * rate * seconds
     ramp = max(ramp, math.ceil(ramp_for(service, rate, returners)))
+    for _ in range(12 if returners else 0):             # up to 15 times as long
+        peak = math.ceil(100 * (rate + returners / ramp) / mu) * mu / 100       # in whole per cent of mu: remembered
+        if _falls(service, clients, peak, _long(clients, rate)) <= 1:
+            break
+        ramp = math.ceil(1.25 * ramp)
     return Plan(turn_away, seconds, ramp, at_least, backlog, on_the_way, luck, spare, settle, rate, returners)
 
 
@@ -173,6 +179,11 @@ def _variance(came: list[float]) -> float:
     return sum((len(came) - k) ** 2 * many for k, many in enumerate(clients))
 
 
+def _long(clients: Clients, rate: float) -> float:
+    """Seconds of an undisturbed run that shows whether a server stays up."""
+    return max(60 + 10 * clients.timeout, min(300 + 20 * clients.timeout, 50_000 / max(rate, 1)))
+
+
 @lru_cache(maxsize=64)
 def _falls(service: Service, clients: Clients, rate: float, length: float) -> int:
     """How many of the undisturbed runs are down after `length` s. Remembered: a plan is asked for again and again."""
@@ -197,7 +208,7 @@ def _checked(service: Service, clients: Clients, load: float | Load) -> float:
     for name, there in beyond.items():
         if there:
             raise ValueError(f"there is no formula for {name}; simulate the door")
-    length = max(60 + 10 * clients.timeout, min(300 + 20 * clients.timeout, 50_000 / max(rate, 1)))
+    length = _long(clients, rate)
     falls = _falls(service, clients, rate, length)
     if falls > 1:
         raise ValueError(f"load = {rate:g}: a healthy server does not stay up at it: {falls} of {TRIALS} simulated "

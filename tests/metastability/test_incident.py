@@ -100,6 +100,14 @@ def test_those_who_come_back_need_a_ramp():
     assert heal(case, 5, lambda plan: replace(plan, ramp=10), returning=0.5) == 0
 
 
+def test_the_ramp_is_longer_where_the_server_does_not_carry_half_of_what_is_spare():
+    """Three workers of random speed and little patience: with the ramp of the formula 35 of 40 seeds healed."""
+    service, clients = Service(3 / 39.5, 0, 3, times="exponential"), Clients(0.4, 2, Backoff(0.5, jitter="equal"))
+    plan = incident.plan(service, clients, 15.3, 2000, 0.4, returning=0.4)
+    assert plan.ramp > 1.3 * incident.ramp_for(service, 15.3, plan.returners)
+    assert heal((service, clients, 15.3, 0.4, 0), 3, returning=0.4) == 3
+
+
 def test_the_retries_of_a_spike_that_has_just_ended_are_counted():
     late, soon = (incident.plan(SERVICE, CLIENTS, SPIKE, 1000, 0.7, start=start) for start in (60, 31))
     assert late.on_the_way == pytest.approx(0.7 * 20 * (3 + 6 + 9))
