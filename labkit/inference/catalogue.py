@@ -12,10 +12,17 @@ from dataclasses import dataclass
 class Model:
     """A decoder-only transformer, from its config.json.
 
-    parameters: how many, all of them. layers, hidden, mlp: depth and widths. heads, kv_heads: of queries, and of keys
-    and values. head_size: numbers per head. vocabulary: tokens. tied: whether the output matrix is the embedding.
-    gated: whether the MLP has three matrices (Llama) or two (Phi-2). hub: name at huggingface.co.
-    checkpoints: ready quantized ones, by format. licence: of the weights.
+    parameters: how many, all of them.
+    layers: the depth.
+    hidden, mlp: widths of the residual stream and of the MLP.
+    heads, kv_heads: of queries, and of keys and values.
+    head_size: numbers per head.
+    vocabulary: tokens.
+    tied: whether the output matrix is the embedding.
+    licence: of the weights.
+    hub: name at huggingface.co.
+    gated: whether the MLP has three matrices (Llama) or two (Phi-2).
+    checkpoints: ready quantized ones, (format, name at the hub).
     """
 
     name: str
@@ -53,8 +60,10 @@ class Model:
 class Gpu:
     """An accelerator, or a CPU seen as one, from its data sheet unless measured.
 
-    bandwidth: GB/s (1e9 bytes) of its memory. memory: GiB that programs can use. fp16, fp8: dense TFLOP/s of matrix
-    products, fp8 None where there is none. capability: NVIDIA's compute capability, 0 for a CPU.
+    bandwidth: GB/s (1e9 bytes) of its memory.
+    memory: GiB that programs can use.
+    fp16, fp8: dense TFLOP/s of matrix products, fp8 None where there is none.
+    capability: NVIDIA's compute capability, 0 for a CPU.
     """
 
     name: str

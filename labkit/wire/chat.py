@@ -34,8 +34,13 @@ class StreamError(RuntimeError):
 class Answer:
     """One answer and its times, in seconds of `time.perf_counter`.
 
-    text; sent: when the request left; times: when each piece came; prompt_tokens, cached_tokens, answer_tokens: as the
-    engine counts them; finish: "stop", "length", or "" if the stream broke; headers: of the response.
+    sent: when the request left.
+    text: all pieces together.
+    times: when each piece came.
+    prompt_tokens, cached_tokens, answer_tokens: as the engine counts them.
+    finish: "stop", "length", or "" if the stream broke.
+    headers: of the response.
+    logprobs: as the engine sent them, if asked for.
     """
 
     sent: float
