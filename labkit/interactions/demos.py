@@ -13,11 +13,9 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -27,64 +25,50 @@ import duckdb
 import polars as pl
 import requests
 
+from labkit.interactions.idempotency import Once
+from labkit.interactions.shown import Shown
 from labkit.loopback import Program, listening, serve
 from labkit.loopback.serve import Answer
 
 
-@dataclass(frozen=True)
-class Shown:
-    """broken, cured: what was seen, name to value; `reason`: why, and `cure`: what was changed."""
-
-    title: str
-    reason: str
-    cure: str
-    broken: dict[str, Any]
-    cured: dict[str, Any]
-
-    def __repr__(self) -> str:
-        def line(seen: dict[str, Any]) -> str:
-            return ", ".join(f"{name}: {value}" for name, value in seen.items())
-
-        return (f"{self.title}\n  broken  {line(self.broken)}\n  why     {self.reason}\n"
-                f"  cured   {line(self.cured)}  ({self.cure})")
-
-
-def _post(url: str, timeout: float, attempts: int = 1, **options: Any) -> tuple[bool, int]:
-    """Whether some attempt was answered in time, and how many there were."""
+def _post(url: str, timeout: float, attempts: int = 1, **options: Any) -> tuple[int, int]:
+    """The status of the first attempt that was answered in time, 0 if none was, and how many attempts there were."""
     for attempt in range(1, attempts + 1):
         try:
-            return requests.post(url, timeout=timeout, **options).ok, attempt
+            return requests.post(url, timeout=timeout, **options).status_code, attempt
         except requests.exceptions.Timeout:
             pass
-    return False, attempts
+    return 0, attempts
 
 
 # ------------------------------------------------------------------------------------------------ time
 def charges(orders: int = 3) -> Shown:
     """A client that retries after 0.2 s, and a server that needs 0.5 s and charges every time it is asked."""
-    def play(with_key: bool, timeout: float) -> dict[str, Any]:
-        done: list[str] = []
-        lock = threading.Lock()
+    def play(cured: bool, declined: bool = False) -> dict[str, Any]:
+        charged: list[int] = []
+        once = Once()
 
-        def app(request: BaseHTTPRequestHandler, body: bytes) -> Answer:
-            key = request.headers.get("Idempotency-Key")
-            with lock:
-                new = key is None or key not in done
-                if new:
-                    done.append(key or "")
-            time.sleep(0.5 if new else 0)
+        def work() -> Answer:
+            time.sleep(0.5)
+            if declined:
+                return 402, {}, b"card declined"
+            charged.append(1)
             return 200, {}, b"charged"
 
+        def app(request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+            return once.answer(request.headers["Idempotency-Key"], body, work) if cured else work()
+
         with serve(app) as url:
-            keys = [{"Idempotency-Key": f"order {i}"} if with_key else {} for i in range(orders)]
-            answers = [_post(url, timeout, 3, headers=headers) for headers in keys]
-            time.sleep(0.6)
-        return {"orders": orders, "answered in time": sum(ok for ok, _ in answers),
-                "attempts": sum(n for _, n in answers), "charges": len(done)}
+            answers = [_post(url, 0.2, 3, headers={"Idempotency-Key": f"order {i}"}) for i in range(orders)]
+            time.sleep(0.6)                         # what nobody waits for any more is still at work
+        statuses = [status for status, _ in answers]
+        return {"orders": orders, "answered 200": statuses.count(200), "answered 402": statuses.count(402),
+                "attempts": sum(n for _, n in answers), "charges": len(charged)}
 
     return Shown("A retrying client, a server that is not idempotent", "the client waits 0.2 s, the work takes 0.5 s; "
-                 "each retry is a new charge, and no charge is ever seen", "an idempotency key, so that a retry is "
-                 "recognised", play(False, 0.2), play(True, 0.2))
+                 "each retry is a new charge, and no charge is ever seen", "an idempotency key: a repetition waits for "
+                 "the first attempt and gets its answer", play(False), play(True),
+                 {"and if the card is declined": play(True, declined=True)})
 
 
 def timeouts(users: int = 2) -> Shown:
@@ -99,10 +83,10 @@ def timeouts(users: int = 2) -> Shown:
 
         with serve(backend) as inner:
             def relay(request: BaseHTTPRequestHandler, body: bytes) -> Answer:
-                return (200 if _post(inner, gateway, 2)[0] else 504), {}, b""
+                return _post(inner, gateway, 2)[0] or 504, {}, b""
 
             with serve(relay) as outer:
-                served = sum(_post(outer, edge)[0] for _ in range(users))
+                served = sum(_post(outer, edge)[0] == 200 for _ in range(users))
                 time.sleep(1.0)
         return {"users": users, "served": served, "backend executions": len(executed)}
 
@@ -151,8 +135,9 @@ def headers() -> Shown:
         return {"sent": "Zoë Łuk", "seen": seen[0]}
 
     return Shown("A name in a header", "the client sends UTF-8, the server reads latin-1, as HTTP's header once was",
-                 "ASCII only, percent-encoded (RFC 8187)", play(lambda s: s.encode(), lambda s: s),
-                 play(lambda s: quote(s).encode(), unquote))
+                 "ASCII only: name*=UTF-8''Zo%C3%AB, charset in front, percent-encoded (RFC 8187)",
+                 play(lambda s: s.encode(), lambda s: s),
+                 play(lambda s: f"name*=UTF-8''{quote(s)}".encode(), lambda s: unquote(s.partition("''")[2])))
 
 
 def big_ids() -> Shown:
@@ -193,7 +178,7 @@ def redirect() -> Shown:
                  "308 keeps method and body", play(302), play(308))
 
 
-PORTABLE = ("CAST(1 AS DOUBLE) / 2", "LENGTH(LOWER('A'))")
+PORTABLE = ("CAST(1 AS DOUBLE) / 2", "CAST(FLOOR(1.9) AS INTEGER)", "LOWER('A') LIKE 'a'")
 TERMS = ("1/2", "CAST(1.9 AS INTEGER)", "'A' LIKE 'a'", "1/0", "CAST('x' AS INTEGER)")
 
 
@@ -202,7 +187,8 @@ def dialects() -> Shown:
     def play(terms: tuple[str, ...]) -> dict[str, Any]:
         def ask(engine: Callable[[str], Any], term: str) -> str:
             try:
-                return str(engine(f"SELECT {term}"))
+                value = engine(f"SELECT {term}")
+                return str(int(value) if isinstance(value, bool) else value)
             except Exception as e:
                 return type(e).__name__
 
@@ -213,7 +199,7 @@ def dialects() -> Shown:
         return {term: " / ".join(ask(engine, term) for engine in engines) for term in terms}
 
     return Shown("One SQL, three dialects: SQLite / DuckDB / Polars", "the standard leaves it open, or somebody did",
-                 "say what you mean: cast, fold case yourself", play(TERMS), play(PORTABLE))
+                 "say what you mean: cast, fold case and round yourself", play(TERMS), play(PORTABLE))
 
 
 def members() -> Shown:
