@@ -1,32 +1,28 @@
 """Settings of several services that must fit together: relations between them, not equality.
 
 Each service's file is right by itself; what is wrong lies between two of them, where no single owner looks. A relation
-names the settings it is about, the condition, and what happens if it does not hold.
+names the settings it is about, the condition, and what happens if it does not hold. What could not be checked is said:
+silence is not health.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+from labkit.interactions import settings as readers
+from labkit.interactions.quantities import amount
+from labkit.interactions.relations import RELATIONS, WORDS, Relation, bare, value
+from labkit.interactions.settings import Configuration, Several, Written
+
+__all__ = ["RELATIONS", "Broken", "Relation", "Findings", "Settings", "amount", "check", "load"]
 Settings = Mapping[str, Mapping[str, Any]]          # service -> setting -> value
-UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0,
-         "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-
-
-@dataclass(frozen=True)
-class Relation:
-    """`holds(*values of needs)`; `needs` are "service.setting". Values are in seconds and bytes."""
-
-    name: str
-    needs: tuple[str, ...]
-    holds: Callable[..., bool]
-    consequence: str
+LIKE_A_WORD = 0.6               # how alike a misspelt setting must be to be named, from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -42,127 +38,199 @@ class Broken:
         return f"{self.relation}: {values}: {self.consequence}"
 
 
-RELATIONS = (
-    Relation("client.timeout > gateway.attempts x gateway.timeout",
-             ("client.timeout", "gateway.attempts", "gateway.timeout"), lambda c, n, t: c > n * t,
-             "the client leaves while the gateway is still trying: its retries are work for nobody"),
-    Relation("gateway.timeout > server.timeout", ("gateway.timeout", "server.timeout"), lambda g, s: g > s,
-             "the gateway answers 504 while the server goes on and finishes"),
-    Relation("client retries only what is idempotent", ("client.attempts", "server.idempotent"),
-             lambda n, idempotent: n <= 1 or idempotent, "a time-out is retried and done twice"),
-    Relation("client.idle < server.idle", ("client.idle", "server.idle"), lambda c, s: c < s,
-             "the client sends into a connection the server is just closing"),
-    Relation("gateway.idle < server.idle", ("gateway.idle", "server.idle"), lambda g, s: g < s,
-             "sporadic 502s: the gateway reuses a connection the server is just closing"),
-    Relation("proxy.max_body >= server.max_body", ("proxy.max_body", "server.max_body"), lambda p, s: p >= s,
-             "uploads the application allows are refused with 413 before it sees them"),
-    Relation("proxy passes headers with underscores if the server needs them",
-             ("proxy.underscores_in_headers", "server.headers"),
-             lambda passes, names: passes or not any("_" in name for name in names),
-             "the proxy drops those headers without a word"),
-    Relation("cache.policy is noeviction if the cache is durable", ("cache.policy", "cache.durable"),
-             lambda policy, durable: policy == "noeviction" or not durable,
-             "acknowledged writes are evicted under memory pressure, without an error"),
-    Relation("queue.visibility > worker.timeout", ("queue.visibility", "worker.timeout"), lambda q, w: q > w,
-             "a message that is still being worked on is handed out again"),
-    Relation("broker.retention > consumer.max_lag", ("broker.retention", "consumer.max_lag"), lambda b, c: b > c,
-             "a consumer that falls behind finds its messages deleted"),
-    Relation("producer.max_message <= broker.max_message", ("producer.max_message", "broker.max_message"),
-             lambda p, b: p <= b, "large messages are accepted by the producer and refused by the broker"),
-    Relation("broker.max_message <= consumer.max_message", ("broker.max_message", "consumer.max_message"),
-             lambda b, c: b <= c, "one large message stops the consumer for good"),
-    Relation("producer.codec is one the consumer reads", ("producer.codec", "consumer.codecs"),
-             lambda codec, codecs: codec in codecs, "every message is read as garbage, or not at all"),
-    Relation("app.instances x app.pool <= database.max_connections",
-             ("app.instances", "app.pool", "database.max_connections"), lambda n, p, m: n * p <= m,
-             "the last instances to start get no connection, at the moment of highest load"),
-    Relation("lock.lease > holder.longest_pause + holder.work", ("lock.lease", "holder.longest_pause", "holder.work"),
-             lambda lease, pause, work: lease > pause + work, "the lease runs out while its holder still writes"),
-    Relation("member.heartbeat x 3 <= group.session_timeout", ("member.heartbeat", "group.session_timeout"),
-             lambda beat, timeout: 3 * beat <= timeout, "two lost heartbeats, and a healthy member is expelled"),
-    Relation("orchestrator.grace > server.drain", ("orchestrator.grace", "server.drain"), lambda g, d: g > d,
-             "the server is killed while it drains: requests are cut off at every deployment"),
-    Relation("dns.ttl <= failover.deadline", ("dns.ttl", "failover.deadline"), lambda ttl, deadline: ttl <= deadline,
-             "clients go on talking to the dead address after the failover"),
-    Relation("token.lifetime > job.longest", ("token.lifetime", "job.longest"), lambda t, j: t > j,
-             "long jobs fail at the end, when the token has expired"),
-    Relation("writer.encoding = reader.encoding", ("writer.encoding", "reader.encoding"),
-             lambda w, r: str(w).lower().replace("-", "") == str(r).lower().replace("-", ""),
-             "everything but ASCII is read as other characters, without an error"),
-)
+@dataclass(frozen=True, repr=False)
+class Findings(Sequence[Broken]):
+    """What a check found; as a sequence, the broken relations.
+
+    `applied`: the relations whose settings were all there; `relations`: how many there are.
+    `unknown`: settings that no relation knows -> the known one they resemble, or "".
+    `lacking`: relations that have some of their settings -> those they lack.
+    `unread`: how many settings of the files no relation asks for.
+    """
+
+    broken: tuple[Broken, ...]
+    applied: tuple[str, ...]
+    relations: int
+    unknown: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unread: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Something was checked, all of it holds, and nothing was left that nobody understood."""
+        return bool(self.applied) and not self.broken and not self.unknown
+
+    @overload
+    def __getitem__(self, index: int) -> Broken: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Broken]: ...
+    def __getitem__(self, index: int | slice) -> Broken | Sequence[Broken]:
+        return self.broken[index]
+
+    def __len__(self) -> int:
+        return len(self.broken)
+
+    def __repr__(self) -> str:
+        if not self.applied:
+            lines = [f"NOTHING WAS CHECKED: 0 of {self.relations} relations applied"]
+        else:
+            found = f"{len(self.broken)} broken" if self.broken else "none broken"
+            lines = [f"{len(self.applied)} of {self.relations} relations applied, {found}"]
+        lines += [f"  {broken}" for broken in self.broken]
+        if self.unknown:
+            names = (f"{name} (is {near} meant?)" if near else name for name, near in self.unknown.items())
+            lines.append(f"  not understood: {', '.join(names)}")
+        if self.lacking and not self.applied:
+            name, gone = min(self.lacking.items(), key=lambda item: len(item[1]))
+            lines.append(f"  nearest to apply: {name}; it lacks {', '.join(gone)}")
+        if self.unread:
+            lines.append(f"  {self.unread} more settings of the files are in no relation")
+        return "\n".join(lines)
 
 
-def load(*paths: str | Path) -> dict[str, dict[str, Any]]:
-    """Settings of several services from TOML, YAML or JSON files, merged.
+def load(*sources: str | Path | Configuration, kind: str = "") -> Configuration:
+    """Settings of several services, merged: configuration files, and TOML, YAML or JSON in the relations' words.
+
+    `sources`: paths, or what `settings.read` has read (a proxy in front of another needs a name of its own).
+    `kind`: which program the files belong to, one of `settings.KINDS`, where name and text do not tell.
 
     Raises ValueError naming the file and the place if one cannot be read, is no table of tables, or if two files give
     one setting different values.
     """
-    settings: dict[str, dict[str, Any]] = {}
-    for path in map(Path, paths):
-        for service, values in _read(path).items():
-            if not isinstance(values, dict):
-                raise ValueError(f"{path}: {service} = {values!r}: must be a table of settings")
-            for name, value in values.items():
-                if settings.setdefault(service, {}).setdefault(name, value) != value:
-                    raise ValueError(f"{path}: {service}.{name} = {value!r}: another file says "
-                                     f"{settings[service][name]!r}")
-    return settings
+    merged = Configuration()
+    for source in sources:
+        found = source if isinstance(source, Configuration) else _load(Path(source), kind)
+        name = "settings" if found is source else str(source)
+        merged.unread |= found.unread
+        for service, table in found.items():
+            for setting, written in table.items():
+                _merge(merged, name, service, setting, written)
+    return merged
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _merge(merged: Configuration, name: str, service: str, setting: str, new: Any) -> None:
+    table = merged.setdefault(service, {})
+    old = table.setdefault(setting, new)
+    if _default(old) or _default(new):
+        table[setting] = new if _default(old) else old
+    elif _plain(old) != _plain(new):
+        raise ValueError(f"{name}: {service}.{setting} = {new!r}: another file says {old!r}")
+
+
+def _default(written: Any) -> bool:
+    return isinstance(written, Written) and written.default
+
+
+def _plain(written: Any) -> Any:
+    if isinstance(written, Several):
+        return {each.value for each in written}
+    return written.value if isinstance(written, Written) else written
+
+
+def _load(path: Path, kind: str) -> Configuration:
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            found: Any = tomllib.loads(text)
-        elif path.suffix in (".yaml", ".yml"):
-            import yaml
-            found = yaml.safe_load(text)
-        elif path.suffix == ".json":
-            found = json.loads(text)
-        else:
-            raise ValueError("must end in .toml, .yaml, .yml or .json")
     except OSError as e:
         raise ValueError(f"{path}: {e.strerror}") from None
-    except Exception as e:                      # each parser has its own error, all of them say where
-        raise ValueError(f"{path}: {' '.join(str(e).split())}") from None
+    kind = kind or readers.kind_of(path.name, text)
+    if kind:
+        return readers.read(path, kind)
+    if path.suffix not in (".toml", ".yaml", ".yml", ".json"):
+        raise ValueError(f"{path}: nobody can tell what it is: must end in .toml, .yaml, .yml or .json, or be read "
+                         f"with kind, one of {', '.join(readers.KINDS)}")
+    found = _parse(path, text)
     if not isinstance(found, dict):
         raise ValueError(f"{path}: must be a table of services, this is a {type(found).__name__}")
-    return found
+    for service, values in found.items():
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: {service} = {values!r}: must be a table of settings")
+    return Configuration(found)
 
 
-def amount(name: str, value: Any) -> Any:
-    """A number, or text with a unit ("500ms", "2 MB"), as seconds or bytes; what is no amount is left as it is.
-
-    Raises ValueError for a number with a unit nobody knows.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", value) if isinstance(value, str) else None
-    if not match:
-        return value
-    if match[2].lower() not in UNITS:
-        raise ValueError(f"{name} = {value!r}: unknown unit {match[2]!r}; must be one of {', '.join(UNITS)}")
-    return float(match[1]) * UNITS[match[2].lower()]
-
-
-def check(settings: Settings, relations: tuple[Relation, ...] = RELATIONS) -> list[Broken]:
-    """The relations that do not hold, of those whose settings are all there.
-
-    Raises ValueError if a setting has a value its relation cannot use (text where a number is needed).
-    """
-    return [broken for relation in relations if (broken := _check(settings, relation)) is not None]
-
-
-def _check(settings: Settings, relation: Relation) -> Broken | None:
-    written = {}
-    for need in relation.needs:
-        service, _, name = need.partition(".")
-        if name not in settings.get(service, {}):
-            return None
-        written[need] = settings[service][name]
-    values = [amount(need, value) for need, value in written.items()]
+def _parse(path: Path, text: str) -> Any:
     try:
-        fine = relation.holds(*values)
-    except TypeError:
-        raise ValueError(f"{relation.name}: cannot compare {', '.join(f'{k} = {v!r}' for k, v in written.items())}"
-                         ": must be numbers, or numbers with a unit") from None
-    return None if fine else Broken(relation.name, written, relation.consequence)
+        if path.suffix == ".toml":
+            return tomllib.loads(text)
+        if path.suffix == ".json":
+            return json.loads(text)
+        import yaml
+        return yaml.safe_load(text)
+    except Exception as e:                      # each parser has its own error, all of them say where
+        raise ValueError(f"{path}: {' '.join(str(e).split())}") from None
+
+
+def check(settings: Settings, relations: tuple[Relation, ...] = RELATIONS) -> Findings:
+    """Which relations do not hold, of those whose settings are all there, and what could not be checked.
+
+    `settings`: service -> setting -> value; a service called like a program (nginx, gunicorn, kafka ...) is read by
+    that program's own names and units.
+    `relations`: those to check.
+
+    Raises ValueError naming a setting whose value cannot be read, and what it may be.
+    """
+    written, unknown = _written(settings, relations)
+    broken, applied, lacking = [], [], {}
+    for relation in relations:
+        gone = tuple(need for need in relation.needs if "=" not in need and not _find(written, need))
+        if any(name in written for name in relation.unless):
+            continue
+        if gone:
+            if len(gone) < sum("=" not in need for need in relation.needs):
+                lacking[relation.name] = gone
+            continue
+        applied.append(relation.name)
+        broken += list(itertools.islice(_broken(relation, written), 1))
+    unread = len(getattr(settings, "unread", {}).keys() - unknown.keys())
+    return Findings(tuple(broken), tuple(applied), len(relations), unknown, lacking, unread)
+
+
+def _written(settings: Settings, relations: tuple[Relation, ...]
+             ) -> tuple[dict[str, list[Written]], dict[str, str]]:
+    """Word -> its values, and the words nobody knows -> the neighbour of each."""
+    known = {*WORDS, *(word for relation in relations for need in relation.needs for word in bare(need))}
+    unread = {name: near for name, near in getattr(settings, "unread", {}).items() if near}
+    translated = Configuration()
+    for program in settings.keys() & readers.FLAT.keys():
+        behind = program == "alb" and bool(settings.keys() & {"gateway", "nginx"})
+        read = readers.flat(program, settings[program], program, **({"gateway": "edge"} if behind else {}))
+        unread |= {name.replace(": ", "."): near for name, near in read.unread.items()}
+        translated.take(read)
+    own = {service: table for service, table in settings.items() if service not in readers.FLAT}
+    found = {}
+    for service, table in (*translated.items(), *own.items()):
+        for setting, raw in table.items():
+            word = f"{service}.{setting}"
+            if word in known or isinstance(raw, Written | Several):
+                found[word] = _values(word, raw)
+            else:
+                unread[word] = readers.neighbour(word, known, LIKE_A_WORD)
+    return found, unread
+
+
+def _values(word: str, raw: Any) -> list[Written]:
+    if isinstance(raw, Several):
+        return list(raw)
+    return [raw if isinstance(raw, Written) else Written(value(word, raw), repr(raw))]
+
+
+def _find(written: Mapping[str, list[Written]], need: str) -> tuple[str, list[Written]] | None:
+    """The first of the need's words that is there, with its values; its default if it has one."""
+    for word in bare(need):
+        if word in written:
+            return word, written[word]
+    _, equals, default = need.partition("=")
+    return (bare(need)[0], [Written(value(bare(need)[0], default), "")]) if equals else None
+
+
+def _broken(relation: Relation, written: Mapping[str, list[Written]]) -> Iterator[Broken]:
+    found = [each for need in relation.needs if (each := _find(written, need)) is not None]
+    for values in itertools.product(*(candidates for _, candidates in found)):
+        try:
+            fine = relation.holds(*(each.value for each in values))
+        except TypeError:
+            shown = ", ".join(f"{word} = {each!r}" for (word, _), each in zip(found, values, strict=True))
+            raise ValueError(f"{relation.name}: cannot compare {shown}: must be numbers, or numbers with a unit"
+                             ) from None
+        if not fine:
+            shown_values = {word: each for (word, _), each in zip(found, values, strict=True) if each.text}
+            yield Broken(relation.name, shown_values, relation.consequence)
