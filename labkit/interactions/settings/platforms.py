@@ -27,15 +27,16 @@ COMMANDS: dict[str, Callable[[Configuration, Pairs, str], None]] = {
     "gunicorn": servers.gunicorn, "uvicorn": servers.uvicorn, "redis-server": lines.redis}
 
 
-def command(loaded: Configuration, said: Any, where: str) -> None:
-    """What the flags of a server's command say; programs nobody knows are left alone."""
-    for program, rest in servers.commands(servers.split(said, where)):
-        here = f"{program} in {where}"
-        if program in COMMANDS:
-            COMMANDS[program](loaded, servers.flags(rest).items(), here)
-        elif program == "postgres":
-            chosen = re.findall(r"(?:-c\s*|--)([\w.-]+)=(\S+)", " ".join(rest))
-            lines.postgresql(loaded, [(name.replace("-", "_"), value) for name, value in chosen], here)
+def command(loaded: Configuration, said: Any, where: str) -> str:
+    """What the flags of a server's command say, and which server it is: "" for programs nobody knows."""
+    program, rest = servers.started(servers.split(said, where))
+    here = f"{program} in {where}"
+    if program in COMMANDS:
+        COMMANDS[program](loaded, servers.flags(rest).items(), here)
+    elif program == "postgres":
+        chosen = re.findall(r"(?:-c\s*|--)([\w.-]+)=(\S+)", " ".join(rest))
+        lines.postgresql(loaded, [(name.replace("-", "_"), value) for name, value in chosen], here)
+    return program
 
 
 # ------------------------------------------------------------------------------------------------ Kubernetes
@@ -95,9 +96,9 @@ def compose(tree: dict[str, Any], where: str) -> Configuration:
         service, here = service or {}, f"{name} in {where}"
         part = Configuration()
         words = [servers.split(service.get(key), here) for key in ("entrypoint", "command")]
-        command(part, words[0] + words[1], here)
+        started = command(part, words[0] + words[1], here)
         deploy = service.get("deploy") or {}
-        if "stop_grace_period" in service or "server" in part:
+        if "stop_grace_period" in service or "build" in service or started in ("gunicorn", "uvicorn"):
             said, default = service.get("stop_grace_period", "10s"), "stop_grace_period" not in service
             value = q.quantity(f"{here}: stop_grace_period", said, COMPOSE_TIMES)
             text = f"stop_grace_period {said} ({'default of ' * default}{here})"

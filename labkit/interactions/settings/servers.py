@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 from labkit.interactions import quantities as q
@@ -94,13 +93,13 @@ def read_gunicorn(text: str, where: str) -> Configuration:
     return loaded
 
 
-def commands(words: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each known server among the words of a command, with the words that follow it."""
+def started(words: list[str]) -> tuple[str, list[str]]:
+    """The first known server among the words of a command, and the words that follow it; "" if there is none."""
     for place, said in enumerate(words):
         program = re.sub(r"[\d.]+$", "", said.rpartition("/")[2])
-        if program in ("gunicorn", "uvicorn", "redis-server", "postgres", "nginx"):
-            yield program, words[place + 1:]
-            return
+        if program in ("gunicorn", "uvicorn", "redis-server", "postgres"):
+            return program, words[place + 1:]
+    return "", []
 
 
 def flags(words: list[str]) -> dict[str, str]:
