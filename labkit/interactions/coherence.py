@@ -20,7 +20,7 @@ from labkit.interactions.quantities import amount
 from labkit.interactions.relations import RELATIONS, WORDS, Relation, bare, value
 from labkit.interactions.settings import Configuration, Several, Written
 
-__all__ = ["RELATIONS", "Broken", "Relation", "Findings", "Settings", "amount", "check", "load"]
+__all__ = ["RELATIONS", "Broken", "Relation", "Findings", "Settings", "amount", "check", "load", "value"]
 Settings = Mapping[str, Mapping[str, Any]]          # service -> setting -> value
 LIKE_A_WORD = 0.6               # how alike a misspelt setting must be to be named, from 0 to 1
 

@@ -32,6 +32,12 @@ class Relation:
     source: str = "your own"
     unless: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if isinstance(self.needs, str) or not all(isinstance(need, str) and "." in need for need in self.needs):
+            raise ValueError(f"needs = {self.needs!r}: must be a tuple of \"service.setting\"")
+        if not callable(self.holds):
+            raise ValueError(f"holds = {self.holds!r}: must be a function of the values of {', '.join(self.needs)}")
+
 
 def _below(a: float, b: float) -> bool:
     return a < b or b == math.inf

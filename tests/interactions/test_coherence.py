@@ -119,7 +119,10 @@ def test_promises_are_held_where_a_tool_can_see_them():
     sent = pd.DataFrame({"id": ["9007199254740993", "2"], "zip": ["00731", "04102"], "amount": [1.5, 2.0]})
     assert promises.table(sent) == []
     found = promises.table(sent.assign(id=[9007199254740992, 2], zip=[731, 4102], amount=[-1.0, 2.0]))
-    assert {line.partition(":")[0] for line in found} == {"id", "zip", "amount"}
+    assert found == ["amount, row 0: -1.0 (float64), must be above 0",
+                     "id, row 0: 9007199254740992 (int64), must be text", "zip, row 0: 731 (int64), must be text"]
+    assert promises.table(sent.drop(columns="zip")) == ["zip: this column must be there"]
+    assert promises.table(sent.assign(zip=["00731", "4-2"])) == ["zip, row 1: 4-2 (str), must be digits only"]
 
 
 def test_a_service_that_lies_from_fifty_on_is_caught_at_fifty():
@@ -155,10 +158,7 @@ def test_no_dice_in_the_part():
     (exercises.DENOMINATOR, 50, "divide by all failures"),
     (exercises.TEXTS, pd.DataFrame({"v": ["ten", "1e5"]}), "which texts with a letter look like numbers"),
     (exercises.TEXTS, pd.DataFrame({"v": ["00731", "04102"]}), "'00731' is not a text with a letter"),
-    (exercises.TEXTS, 7, "a DataFrame with one column"), (exercises.SURVIVOR, "csv", "smallest share"),
-    (exercises.FITS, {"client": {"timeout": 1}, "gateway": {"timeout": 1, "attempts": 2}}, "still broken"),
-    (exercises.FITS, {"client": {"timeout": 1}}, "client.attempts is gone"),
-    (exercises.RELATION, coherence.Relation("x", ("batch.interval",), lambda i: True, ""), "should be found")])
+    (exercises.TEXTS, 7, "a DataFrame with one column"), (exercises.SURVIVOR, "csv", "smallest share")])
 def test_wrong_answers_are_told_what_is_wrong(exercise, answer, complaint):
     verdict = course.check(exercise, answer)
     assert not verdict and complaint in repr(verdict)
