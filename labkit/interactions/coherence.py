@@ -76,7 +76,9 @@ class Findings(Sequence[Broken]):
         else:
             found = f"{len(self.broken)} broken" if self.broken else "none broken"
             lines = [f"{len(self.applied)} of {self.relations} relations applied, {found}"]
-        lines += [f"  {broken}" for broken in self.broken]
+        for broken in self.broken:
+            lines += [f"  {broken.relation}", f"      else {broken.consequence}"]
+            lines += [f"      {word} = {written!r}" for word, written in broken.values.items()]
         if self.unknown:
             names = (f"{name} (is {near} meant?)" if near else name for name, near in self.unknown.items())
             lines.append(f"  not understood: {', '.join(names)}")
