@@ -8,6 +8,7 @@ that others opened to it.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -253,6 +254,8 @@ KINDS: dict[Callable[[str, Any], Any], str] = {
     quantities.time_limit: ("timeout deadline total lock_timeout statement_timeout sender_timeout replica_timeout "
                             "keepalive_time soft_timeout pool_wait stream_ping"),
 }
+# a bare number of more than a day is milliseconds that lost their unit
+WITHIN_A_DAY = frozenset(["timeout", "idle", "client_idle", "visibility", "max_poll_interval", "session_timeout", "heartbeat", "grace", "drain", "pre_stop", "backoff", "request_timeout", "delivery_timeout", "statement_timeout", "keepalive_time"])
 KIND = {name: kind for kind, names in KINDS.items() for name in names.split()}
 
 
@@ -274,4 +277,6 @@ def value(word: str, written: Any) -> Any:
     """
     if word not in WORDS:
         return quantities.amount(word, written)
+    if word.rpartition(".")[2] in WITHIN_A_DAY and re.fullmatch(r"\d+(\.\d+)?", str(written)) and float(written) > 86400:
+        raise ValueError(f"{word} = {written!r}: is more than a day and has no unit; must be written with ms, s, m or h")
     return KIND.get(word.rpartition(".")[2], quantities.duration)(word, written)

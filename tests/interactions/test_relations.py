@@ -151,6 +151,7 @@ def test_sentinels():
     ({"gateway": {"attempts": 0}}, "gateway.attempts = 0: must be a whole number from 1"),
     ({"gateway": {"attempts": 1.5}}, "gateway.attempts = 1.5: must be a whole number"),
     ({"client": {"idle": -5}}, "client.idle = -5: must be a number from 0"),
+    ({"queue": {"visibility": 1800000}}, "queue.visibility = 1800000: is more than a day and has no unit"),
     ({"client": {"idle": True}}, "client.idle = True: must be a number"),
     ({"client": {"timeout": "3 fortnights"}}, "client.timeout = '3 fortnights': unknown unit 'fortnights'"),
     ({"client": {"timeout": [1]}}, r"client.timeout = \[1\]: must be a number"),
@@ -187,3 +188,5 @@ def test_quantities_by_program():
     assert q.time_limit("x", "10m") == 600 and q.time_limit("x", "1m30s") == 90 == q.time_limit("x", "1m 30s")
     assert q.duration("x", "1.5h") == 5400 and q.duration("x", 0) == 0 and q.idle_limit("x", "0") == 0
     assert all("." in word for word in WORDS)
+    assert not coherence.check({"queue": {"visibility": "1800000ms"}, "worker": {"timeout": "29m"}})
+    assert coherence.check({"queue": {"visibility": "1800000ms"}, "worker": {"timeout": "31m"}})

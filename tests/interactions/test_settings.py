@@ -196,6 +196,50 @@ def test_a_misspelt_setting_is_named_with_its_neighbour(kind, text, meant):
     assert not found.fits and f"is {meant} meant?" in repr(found)
 
 
+# names of the documentation that are no misspelt other ones, nearest first
+REAL = [("nginx", "http {{ server {{ {} 5s; }} }}", ["fastcgi_send_timeout", "keepalive_time", "proxy_send_timeout"]),
+        ("kafka", "broker.id=1\n{}=5", ["replica.fetch.min.bytes", "log.retention.bytes"]),
+        ("kafka", "group.id=g\n{}=5", ["fetch.min.bytes", "message.copy.max.bytes", "max.poll.records"]),
+        ("haproxy", "defaults\n {} 5s", ["timeout client-fin", "timeout connect", "timeout queue"]),
+        ("postgresql", "{} = 5", ["wal_receiver_timeout", "transaction_timeout", "max_wal_senders"]),
+        ("redis", "{} 5", ["maxmemory-samples", "tcp-keepalive", "maxclients"]),
+        ("systemd", "[Service]\n{}=5", ["TimeoutStartSec", "WatchdogSec", "LimitNPROC"])]
+
+
+@pytest.mark.parametrize("kind,text,names", REAL)
+def test_another_setting_is_not_taken_for_a_misspelt_one(kind, text, names):
+    for name in names:
+        assert set(settings.read_text(text.format(name), kind).unread.values()) == {""}, name
+
+
+@pytest.mark.parametrize("kind,text,word", [
+    ("gunicorn", "timeout = int(os.environ['T'])", "server.timeout"),
+    ("compose", "services: { web: { build: ., stop_grace_period: '${GRACE}' } }", "orchestrator.grace"),
+    ("command", "gunicorn a:a -t $T", "server.timeout"),
+    ("haproxy", "backend b\n timeout server ${T}", "gateway.timeout")])
+def test_what_only_the_running_program_knows_is_not_guessed(kind, text, word):
+    read = settings.read_text(text, kind)
+    service, _, name = word.partition(".")
+    assert name not in read.get(service, {}) and any("$" in each for each in read.unread)
+
+
+@pytest.mark.parametrize("kind,spec", [
+    ("Pod", "{ terminationGracePeriodSeconds: 7, containers: [{}] }"),
+    ("CronJob", "{ jobTemplate: { spec: { template: { spec: "
+     "{ terminationGracePeriodSeconds: 7, containers: [{}] } } } } }"),
+    ("StatefulSet", "{ template: { spec: { terminationGracePeriodSeconds: 7, containers: [{}] } } }")])
+def test_every_kind_that_has_pods_is_read(kind, spec):
+    text = f"apiVersion: v1\nkind: {kind}\nmetadata: {{ name: x }}\nspec: {spec}"
+    assert value(settings.read_text(text, "kubernetes"), "orchestrator.grace") == 7
+    listed = "apiVersion: v1\nkind: List\nitems:\n- " + text.replace("\n", "\n  ")
+    assert value(settings.read_text(listed, "kubernetes"), "orchestrator.grace") == 7
+
+
+def test_properties_may_be_empty_and_go_on_in_the_next_line():
+    read = settings.read_text("group.id=g\nsasl.jaas.config=\nssl.protocols=a,\\\n  b\n", "kafka")
+    assert set(read.unread) == {"kafka: group.id", "kafka: sasl.jaas.config", "kafka: ssl.protocols"}
+
+
 def test_a_setting_of_no_relation_is_counted_and_not_called_misspelt():
     text = "http { sendfile on; server { location / { proxy_pass http://a; proxy_send_timeout 3s; } } }"
     read = settings.read_text(text, "nginx")

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 from labkit.interactions import quantities as q
-from labkit.interactions.settings.words import Configuration, Names, Pairs
+from labkit.interactions.settings.words import Configuration, Names, Pairs, Read
 
-Read = Callable[[str, Any], Any]
 REDIS_SIZES = {"b": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 POSTGRES_TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -123,15 +121,15 @@ def split(text: str, where: str, between: str) -> list[tuple[str, str]]:
 
     `between`: a regular expression for what stands between them, "=" or blanks.
 
-    Raises ValueError naming the line that has only one of them.
+    Raises ValueError naming the line that is only a name.
     """
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\\\n", " ").splitlines(), 1):
         line = re.sub(r"(^|\s)#.*|^!.*", "", line).strip()
         if not line or line.startswith("["):
             continue
-        name, value = ([*re.split(between, line, maxsplit=1), ""])[:2]
-        if not value:
+        name, *values = re.split(between, line, maxsplit=1)
+        if not values:
             raise ValueError(f"{where}, line {number}: {line!r}: must be a name and a value")
-        found.append((name.strip(), value.strip().strip('"')))
+        found.append((name.strip(), values[0].strip().strip('"')))
     return found

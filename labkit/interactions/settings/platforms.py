@@ -41,26 +41,33 @@ def command(loaded: Configuration, said: Any, where: str) -> str:
 
 # ------------------------------------------------------------------------------------------------ Kubernetes
 def kubernetes(documents: list[Any], where: str) -> Configuration:
-    """Deployments and their like: grace period, preStop, probes, replicas, memory, commands."""
+    """Deployments and their like, pods and cron jobs: grace, preStop, probes, replicas, memory, commands."""
     loaded = Configuration()
-    for tree in documents:
-        if not isinstance(tree, dict):
-            continue
+    for tree in (inner for document in documents for inner in document.get("items") or [document]):
+        here = f"{(tree.get('metadata') or {}).get('name', tree.get('kind'))} in {where}"
         spec = tree.get("spec") or {}
-        here = f"{tree.get('metadata', {}).get('name', tree.get('kind'))} in {where}"
-        pod = (spec.get("template") or {}).get("spec") or (spec if "containers" in spec else {})
-        if "replicas" in spec and pod:
-            value = q.count(f"{here}: replicas", spec["replicas"])
-            loaded.put("app.instances", Written(value, f"replicas {value:g} ({here})"))
-        if pod:
-            grace = pod.get("terminationGracePeriodSeconds", 30)
-            default = "" if "terminationGracePeriodSeconds" in pod else "default of "
-            value = q.quantity(f"{here}: terminationGracePeriodSeconds", grace, {})
-            loaded.put("orchestrator.grace", Written(value, f"terminationGracePeriodSeconds {grace} ({default}{here})",
-                                                     bool(default)))
+        pod = _pod(spec)
+        if not pod:
+            continue
+        if "replicas" in spec:
+            loaded.say("app.instances", q.count, "replicas", spec["replicas"], here)
+        grace = pod.get("terminationGracePeriodSeconds")
+        written = 30 if grace is None else grace
+        loaded.say("orchestrator.grace", _seconds, "terminationGracePeriodSeconds", written, here, grace is None)
         for container in pod.get("containers") or []:
             _container(loaded, container, here)
     return loaded
+
+
+def _pod(spec: Any) -> dict[str, Any]:
+    """The innermost spec, which has the containers: {} if there is none."""
+    while isinstance(spec, dict) and "containers" not in spec:
+        spec = (spec.get("template") or spec.get("jobTemplate") or {}).get("spec")
+    return spec if isinstance(spec, dict) else {}
+
+
+def _seconds(name: str, raw: Any) -> float:
+    return q.quantity(name, raw, {})
 
 
 def _container(loaded: Configuration, container: dict[str, Any], here: str) -> None:
@@ -68,8 +75,7 @@ def _container(loaded: Configuration, container: dict[str, Any], here: str) -> N
         loaded.put("orchestrator.pre_stop", Written(seconds, f"preStop {seconds:g} s ({here})"))
     memory = ((container.get("resources") or {}).get("limits") or {}).get("memory")
     if memory is not None:
-        value = q.quantity(f"{here}: memory", memory, QUANTITIES)
-        loaded.put("container.memory", Written(value, f"memory {memory} ({here})"))
+        loaded.say("container.memory", lambda name, raw: q.quantity(name, raw, QUANTITIES), "memory", memory, here)
     for probe, word in PROBES:
         table = container.get(probe)
         if table:
@@ -89,6 +95,14 @@ def _pre_stop(hook: dict[str, Any]) -> Iterator[float]:
 
 
 # ------------------------------------------------------------------------------------------------ Compose
+def _compose_time(name: str, raw: Any) -> float:
+    return q.quantity(name, raw, COMPOSE_TIMES)
+
+
+def _compose_size(name: str, raw: Any) -> float:
+    return q.quantity(name, raw, q.BINARY)
+
+
 def compose(tree: dict[str, Any], where: str) -> Configuration:
     """Services that start a server that is known: grace period, memory limit, replicas, command."""
     loaded = Configuration()
@@ -100,17 +114,12 @@ def compose(tree: dict[str, Any], where: str) -> Configuration:
         deploy = service.get("deploy") or {}
         if "stop_grace_period" in service or "build" in service or started in ("gunicorn", "uvicorn"):
             said, default = service.get("stop_grace_period", "10s"), "stop_grace_period" not in service
-            value = q.quantity(f"{here}: stop_grace_period", said, COMPOSE_TIMES)
-            text = f"stop_grace_period {said} ({'default of ' * default}{here})"
-            part.put("orchestrator.grace", Written(value, text, default))
+            part.say("orchestrator.grace", _compose_time, "stop_grace_period", said, here, default)
         memory = service.get("mem_limit", ((deploy.get("resources") or {}).get("limits") or {}).get("memory"))
-        if memory is not None and ("cache" in part or "server" in part):
-            value = q.quantity(f"{here}: memory", memory, q.BINARY)
-            word = "container.memory" if "cache" in part else "app.memory"
-            part.put(word, Written(value, f"memory {memory} ({here})"))
-        if "replicas" in deploy and "cache" not in part:
-            value = q.count(f"{here}: replicas", deploy["replicas"])
-            part.put("app.instances", Written(value, f"replicas {value:g} ({here})"))
+        if memory is not None and started == "redis-server":
+            part.say("container.memory", _compose_size, "memory", memory, here)
+        if "replicas" in deploy and started in ("gunicorn", "uvicorn"):
+            part.say("app.instances", q.count, "replicas", deploy["replicas"], here)
         loaded.take(part)
     return loaded
 

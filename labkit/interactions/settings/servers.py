@@ -11,7 +11,7 @@ import shlex
 from typing import Any
 
 from labkit.interactions import quantities as q
-from labkit.interactions.settings.words import Configuration, Names, Pairs, Written
+from labkit.interactions.settings.words import Configuration, Names, Pairs, Written, later
 
 
 def _milliseconds(name: str, raw: Any) -> float:
@@ -55,8 +55,8 @@ def gunicorn(loaded: Configuration, pairs: Pairs, where: str) -> None:
     loaded.pairs(GUNICORN, said.items(), where, None if elsewhere else GUNICORN_DEFAULTS)
     if elsewhere:
         return
-    worker = str(said.get("worker_class", "sync"))
-    if worker == "sync" and q.count(f"{where}: threads", said.get("threads", 1)) <= 1:
+    threads = said.get("threads", 1)
+    if str(said.get("worker_class", "sync")) == "sync" and not later(threads) and q.count("threads", threads) <= 1:
         loaded["server"]["idle"] = Written(0.0, f"worker_class sync keeps no connection ({where})")
 
 
@@ -88,7 +88,7 @@ def read_gunicorn(text: str, where: str) -> Configuration:
             try:
                 pairs.append((name, ast.literal_eval(line.value)))
             except ValueError:
-                loaded.unread[f"{where}: {name} = {ast.unparse(line.value)}"] = ""
+                pairs.append((name, f"${{{ast.unparse(line.value)}}}"))
     gunicorn(loaded, pairs, where)
     return loaded
 

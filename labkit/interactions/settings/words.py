@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Names = Mapping[str, tuple[str, Callable[[str, Any], Any]]]      # a program's name -> relations' words, how it is read
+Read = Callable[[str, Any], Any]                                # setting and what is written -> what it means
+Names = Mapping[str, tuple[str, Read]]                          # a program's name -> relations' words, how it is read
 Pairs = Iterable[tuple[str, Any]]
-ALIKE = 0.9             # proxy_send_timeout is no misspelt proxy_read_timeout (0.89)
+ALIKE = 0.92            # replica.fetch.min.bytes is no misspelt replica.fetch.max.bytes (0.91)
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,28 @@ class Configuration(dict[str, dict[str, Any]]):
 
         Raises ValueError naming file, setting and value if a value cannot be read.
         """
-        for name, raw in pairs:
+        said = dict(pairs)
+        for name, raw in said.items():
             if name in names:
-                self._put(names, name, raw, where, False)
+                self.say(*names[name], name, raw, where)
             else:
                 self.unread[f"{where}: {name}"] = neighbour(name, names)
         for name, raw in (defaults or {}).items():
-            self._put(names, name, raw, where, True)
+            if name not in said:
+                self.say(*names[name], name, raw, where, True)
 
-    def _put(self, names: Names, name: str, raw: Any, where: str, default: bool) -> None:
-        words, read = names[name]
-        value = read(f"{where}: {name}", raw)
+    def say(self, words: str, read: Read, name: str, raw: Any, where: str, default: bool = False) -> None:
+        """Read one value and put it; one that only the running program knows ("${REPLICAS}") is noted as unread."""
+        if later(raw):
+            self.unread[f"{where}: {name} {raw}"] = ""
+            return
         source = f"default of {where}" if default else where
-        self.put(words, Written(value, f"{name} {raw} ({source})", default))
+        self.put(words, Written(read(f"{where}: {name}", raw), f"{name} {raw} ({source})", default))
+
+
+def later(raw: Any) -> bool:
+    """Whether a value is known only when the program starts: it has a variable in it."""
+    return isinstance(raw, str) and "$" in raw
 
 
 def neighbour(name: str, known: Iterable[str], alike: float = ALIKE) -> str:
