@@ -255,7 +255,10 @@ KINDS: dict[Callable[[str, Any], Any], str] = {
                             "keepalive_time soft_timeout pool_wait stream_ping"),
 }
 # a bare number of more than a day is milliseconds that lost their unit
-WITHIN_A_DAY = frozenset(["timeout", "idle", "client_idle", "visibility", "max_poll_interval", "session_timeout", "heartbeat", "grace", "drain", "pre_stop", "backoff", "request_timeout", "delivery_timeout", "statement_timeout", "keepalive_time"])
+WITHIN_A_DAY = {"timeout", "idle", "client_idle", "visibility", "max_poll_interval", "session_timeout", "heartbeat",
+                "grace", "drain", "pre_stop", "backoff", "request_timeout", "delivery_timeout", "statement_timeout",
+                "keepalive_time"}
+DAY = 86400.0
 KIND = {name: kind for kind, names in KINDS.items() for name in names.split()}
 
 
@@ -277,6 +280,7 @@ def value(word: str, written: Any) -> Any:
     """
     if word not in WORDS:
         return quantities.amount(word, written)
-    if word.rpartition(".")[2] in WITHIN_A_DAY and re.fullmatch(r"\d+(\.\d+)?", str(written)) and float(written) > 86400:
-        raise ValueError(f"{word} = {written!r}: is more than a day and has no unit; must be written with ms, s, m or h")
-    return KIND.get(word.rpartition(".")[2], quantities.duration)(word, written)
+    name = word.rpartition(".")[2]
+    if name in WITHIN_A_DAY and re.fullmatch(r"\d+(\.\d+)?", str(written)) and float(written) > DAY:
+        raise ValueError(f"{word} = {written!r}: is more than a day, without a unit; must have one of ms, s, m, h")
+    return KIND.get(name, quantities.duration)(word, written)

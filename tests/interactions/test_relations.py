@@ -151,7 +151,7 @@ def test_sentinels():
     ({"gateway": {"attempts": 0}}, "gateway.attempts = 0: must be a whole number from 1"),
     ({"gateway": {"attempts": 1.5}}, "gateway.attempts = 1.5: must be a whole number"),
     ({"client": {"idle": -5}}, "client.idle = -5: must be a number from 0"),
-    ({"queue": {"visibility": 1800000}}, "queue.visibility = 1800000: is more than a day and has no unit"),
+    ({"queue": {"visibility": 1800000}}, "queue.visibility = 1800000: is more than a day, without a unit"),
     ({"client": {"idle": True}}, "client.idle = True: must be a number"),
     ({"client": {"timeout": "3 fortnights"}}, "client.timeout = '3 fortnights': unknown unit 'fortnights'"),
     ({"client": {"timeout": [1]}}, r"client.timeout = \[1\]: must be a number"),
