@@ -121,6 +121,9 @@ def test_programs_in_their_own_words():
     assert found(alb={"idle_timeout": 60}, gunicorn={"keepalive": 75, "worker_class": "gthread"}) == []
     assert found(alb={"idle_timeout": 60}, gunicorn={}) == [], "a sync worker keeps no connection"
     assert found(alb={"idle_timeout": 60}, node={"keepAliveTimeout": 5000}) == [balancer]
+    assert found(alb={"idle_timeout": 60}, uvicorn={"timeout-keep-alive": 75}) == []
+    assert found(alb={"idle_timeout": 60}, gunicorn={"keep-alive": 75, "worker-class": "gthread"}) == []
+    assert found(alb={"idle_timeout": 60}, nginx={"keepalive_timeout": "30s"}) == ["edge.idle < gateway.idle"]
     assert found(node={"keepAliveTimeout": 65_000}) == ["server.headers_timeout > server.idle"]
     assert found(node={"keepAliveTimeout": 65_000, "headersTimeout": 0}) == []
     assert found(rabbitmq={"consumer_timeout": 1_800_000}, worker={"timeout": "1h"}) == [

@@ -50,7 +50,7 @@ def gunicorn(loaded: Configuration, pairs: Pairs, where: str) -> None:
 
     A command that names a configuration file (-c) leaves the defaults to that file.
     """
-    said = dict(pairs)
+    said = {{"keep-alive": "keepalive"}.get(name, name.replace("-", "_")): value for name, value in pairs}
     elsewhere = bool(said.keys() & {"c", "config"})
     loaded.pairs(GUNICORN, said.items(), where, None if elsewhere else GUNICORN_DEFAULTS)
     if elsewhere:
@@ -62,7 +62,8 @@ def gunicorn(loaded: Configuration, pairs: Pairs, where: str) -> None:
 
 def uvicorn(loaded: Configuration, pairs: Pairs, where: str) -> None:
     """Uvicorn's settings, by the names of its flags."""
-    loaded.pairs(UVICORN, pairs, where, UVICORN_DEFAULTS)
+    said = [(name.replace("-", "_"), value) for name, value in pairs]
+    loaded.pairs(UVICORN, said, where, UVICORN_DEFAULTS)
 
 
 def node(loaded: Configuration, pairs: Pairs, where: str) -> None:
