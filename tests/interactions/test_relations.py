@@ -168,6 +168,15 @@ def test_a_value_that_cannot_be_read_is_named(tables, complaint):
         coherence.check(tables)
 
 
+def test_pauses_between_attempts_count():
+    chain = {"client": {"timeout": 3.5}, "gateway": {"attempts": 3, "timeout": 1}}
+    assert coherence.check(chain).fits
+    chain["gateway"]["backoff"] = "250ms"
+    assert [broken.relation for broken in coherence.check(chain)] == [RELATIONS[0].name]
+    chain["gateway"]["deadline"] = 3
+    assert RELATIONS[0].name not in [broken.relation for broken in coherence.check(chain)], "the route ends them"
+
+
 def test_three_hops_in_both_directions():
     hops = {"client": {"idle": 10}, "edge": {"client_idle": 20, "idle": 30},
             "gateway": {"client_idle": 40, "idle": 50}, "server": {"idle": 60}}
