@@ -51,7 +51,8 @@ NAMES: Names = {
 DEFAULTS = {"keepalive_timeout": "75s", "client_max_body_size": "1m", "underscores_in_headers": "off",
             "proxy_next_upstream": "error timeout", "proxy_read_timeout": "60s"}
 # read by this module itself, beside the names above
-OTHERS = ("proxy_next_upstream_tries", "keepalive", "server", "upstream", "location", "http", "events", *PASS)
+OTHERS = ("proxy_next_upstream_tries", "proxy_http_version", "keepalive",
+          "server", "upstream", "location", "http", "events", *PASS)
 
 
 def parse(text: str, where: str = "nginx.conf") -> list[Block]:
@@ -94,7 +95,7 @@ def read(text: str, where: str) -> Configuration:
         if passing:
             _attempts(loaded, place, upstreams, where)
     for upstream in upstreams:
-        _idle(loaded, upstream, where)
+        _idle(loaded, upstream, [place for place in passing if _passes(place, upstream)], where)
     outer = {block.words[0]: " ".join(block.words[1:]) for block in _all(blocks) if not block.inside}
     loaded.pairs(NAMES, [(n, outer[n]) for n in ("worker_connections", "worker_rlimit_nofile") if n in outer], where)
     _unread(loaded, blocks, where)
@@ -119,9 +120,7 @@ def _places(blocks: list[Block], inherited: dict[str, str]) -> Iterator[dict[str
 
 def _attempts(loaded: Configuration, place: dict[str, str], upstreams: list[Block], where: str) -> None:
     """nginx tries each server of the group once, no more than proxy_next_upstream_tries (0: no limit)."""
-    target = " ".join(place.get(name, "") for name in PASS)
-    sizes = [sum(line.words[0] == "server" for line in group.inside) for group in upstreams
-             if re.search(rf"(^|/){re.escape(group.words[1])}([\s:/]|$)", target)]
+    sizes = [sum(line.words[0] == "server" for line in group.inside) for group in upstreams if _passes(place, group)]
     servers, written = max(sizes, default=1), place.get("proxy_next_upstream_tries", "0")
     tries = q.count(f"{where}: proxy_next_upstream_tries", written) or servers
     off = place.get("proxy_next_upstream", "") == "off"
@@ -130,11 +129,22 @@ def _attempts(loaded: Configuration, place: dict[str, str], upstreams: list[Bloc
     loaded.put("gateway.attempts", Written(value, f"{text} ({where})"))
 
 
-def _idle(loaded: Configuration, upstream: Block, where: str) -> None:
-    """Connections to the servers are kept only if the group says `keepalive`; then for 60 s if it does not say else."""
+def _passes(place: dict[str, str], upstream: Block) -> bool:
+    """Whether requests of this place go to this group."""
+    target = " ".join(place.get(name, "") for name in PASS)
+    return bool(re.search(rf"(^|/|\s){re.escape(upstream.words[1])}([\s:/]|$)", target))
+
+
+def _idle(loaded: Configuration, upstream: Block, places: list[dict[str, str]], where: str) -> None:
+    """Connections to the servers are kept only if the group says `keepalive` and the request is HTTP/1.1: for 60 s.
+
+    nginx 1.28; a newer one may keep them by default, so write both down.
+    """
     lines = {line.words[0]: line.words[1:] for line in upstream.inside}
-    if "keepalive" not in lines:
-        loaded.put("gateway.idle", Written(0.0, f"no keepalive in upstream {upstream.words[1]} ({where})"))
+    old = [place for place in places if "proxy_pass" in place and place.get("proxy_http_version", "1.0") == "1.0"]
+    if "keepalive" not in lines or (places and len(old) == len(places)):
+        gone = "proxy_http_version 1.1" if "keepalive" in lines else "keepalive"
+        loaded.put("gateway.idle", Written(0.0, f"no {gone} for upstream {upstream.words[1]} ({where})"))
         return
     written = " ".join(lines.get("keepalive_timeout", ["60s"]))
     default = "" if "keepalive_timeout" in lines else "default of "
