@@ -179,6 +179,14 @@ def test_two_places_with_two_values_are_both_checked():
     assert "proxy_read_timeout 5s (nginx.conf)" in repr(coherence.check(coherence.load(read, server))[0])
 
 
+def test_a_default_is_in_force_where_another_place_says_something_else():
+    text = ("http { server { location /slow { proxy_pass http://a; proxy_read_timeout 5m; } "
+            "location / { proxy_pass http://a; } } }")
+    read = settings.read_text(text, "nginx", "nginx.conf")
+    assert [each.value for each in read["gateway"]["timeout"]] == [300, 60]
+    assert "60s (default of nginx.conf)" in repr(read["gateway"]["timeout"][1])
+
+
 def test_an_inherited_value_that_is_overruled_everywhere_is_not_one():
     text = "http { proxy_read_timeout 1s; server { location / { proxy_pass http://a; proxy_read_timeout 60s; } } }"
     assert value(settings.read_text(text, "nginx"), "gateway.timeout") == 60

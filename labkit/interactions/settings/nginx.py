@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labkit.interactions import quantities as q
@@ -90,16 +90,29 @@ def read(text: str, where: str) -> Configuration:
     upstreams = [block for block in _all(blocks) if block.words[0] == "upstream"]
     places = list(_places(blocks, {}))
     passing = [place for place in places if any(name in place for name in PASS)]
-    for place in passing or places:
-        loaded.pairs(NAMES, ((n, v) for n, v in place.items() if n in NAMES), where, DEFAULTS if passing else None)
-        if passing:
-            _attempts(loaded, place, upstreams, where)
+    _each(loaded, passing or places, where, DEFAULTS if passing else {})
+    for place in passing:
+        _attempts(loaded, place, upstreams, where)
     for upstream in upstreams:
         _idle(loaded, upstream, [place for place in passing if _passes(place, upstream)], where)
     outer = {block.words[0]: " ".join(block.words[1:]) for block in _all(blocks) if not block.inside}
     loaded.pairs(NAMES, [(n, outer[n]) for n in ("worker_connections", "worker_rlimit_nofile") if n in outer], where)
     _unread(loaded, blocks, where)
     return loaded
+
+
+def _each(loaded: Configuration, places: list[dict[str, str]], where: str, defaults: dict[str, str]) -> None:
+    """The values of every place; a default counts beside what another place says, since it is in force there."""
+    parts = [Configuration() for _ in places]
+    for part, place in zip(parts, places, strict=True):
+        part.pairs(NAMES, ((name, value) for name, value in place.items() if name in NAMES), where, defaults)
+    said = {(service, name) for part in parts for service, table in part.items()
+            for name, written in table.items() if not written.default}
+    for part in parts:
+        for service, table in part.items():
+            for name, written in table.items():
+                kept = written.default and (service, name) not in said
+                loaded.put(f"{service}.{name}", replace(written, default=kept))
 
 
 def _all(blocks: list[Block]) -> Iterator[Block]:
