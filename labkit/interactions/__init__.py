@@ -10,9 +10,10 @@ from labkit.interactions import (
     promises,
     refusals,
     samples,
+    settings,
     study,
     systems,
 )
 
 __all__ = ["allowlist", "cases", "coherence", "contracts", "demos", "matrix", "promises", "refusals", "samples",
-           "study", "systems"]
+           "settings", "study", "systems"]

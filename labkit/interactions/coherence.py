@@ -1,27 +1,28 @@
 """Settings of several services that must fit together: relations between them, not equality.
 
 Each service's file is right by itself; what is wrong lies between two of them, where no single owner looks. A relation
-names the settings it is about, the condition, and what happens if it does not hold.
+names the settings it is about, the condition, and what happens if it does not hold. What could not be checked is said:
+silence is not health.
 """
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from labkit.interactions import readers
-from labkit.interactions.readers import Default, Several
-from labkit.interactions.relations import RELATIONS, Relation
-from labkit.interactions.words import SECONDS, SIZES, WORDS, Off
+from labkit.interactions import settings as readers
+from labkit.interactions.quantities import amount
+from labkit.interactions.relations import RELATIONS, WORDS, Relation, bare, value
+from labkit.interactions.settings import Configuration, Several, Written
 
-__all__ = ["RELATIONS", "Broken", "Relation", "Findings", "Configuration", "Unknown", "amount", "check", "load"]
-
-Values = Mapping[str, Mapping[str, Any]]            # service -> setting -> value
+__all__ = ["RELATIONS", "Broken", "Relation", "Findings", "Settings", "amount", "check", "load", "value"]
+Settings = Mapping[str, Mapping[str, Any]]          # service -> setting -> value
+LIKE_A_WORD = 0.6               # how alike a misspelt setting must be to be named, from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -31,157 +32,207 @@ class Broken:
     relation: str
     values: dict[str, Any]
     consequence: str
-    source: str = ""
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name} = {value!r}" for name, value in self.values.items())
         return f"{self.relation}: {values}: {self.consequence}"
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """A setting no relation speaks of, and the known one it looks like, if any."""
+@dataclass(frozen=True, repr=False)
+class Findings(Sequence[Broken]):
+    """What a check found; as a sequence, the broken relations.
 
-    name: str
-    near: str = ""
-
-    def __repr__(self) -> str:
-        return self.name + (f" (did you mean {self.near}?)" if self.near else "")
-
-
-class Findings(list[Broken]):
-    """The relations that do not hold; and what was looked at, for nothing found in nothing is no good news.
-
-    applied: names of the relations whose settings were all there.
-    relations: how many there are.
-    unknown: settings that no relation speaks of.
+    `applied`: the relations whose settings were all there; `relations`: how many there are.
+    `unknown`: settings that no relation knows -> the known one they resemble, or "".
+    `lacking`: relations that have some of their settings -> those they lack.
+    `unread`: how many settings of the files no relation asks for.
     """
 
-    def __init__(self, broken: Iterable[Broken], applied: list[str], relations: int, unknown: list[Unknown]):
-        super().__init__(broken)
-        self.applied, self.relations, self.unknown = applied, relations, unknown
+    broken: tuple[Broken, ...]
+    applied: tuple[str, ...]
+    relations: int
+    unknown: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unread: int = 0
 
     @property
-    def fine(self) -> bool:
-        """Something was checked, all of it holds, and no setting looks misspelt."""
-        return bool(self.applied) and not self and not any(one.near for one in self.unknown)
+    def fits(self) -> bool:
+        """Something was checked, all of it holds, and nothing was left that nobody understood."""
+        return bool(self.applied) and not self.broken and not self.unknown
+
+    @overload
+    def __getitem__(self, index: int) -> Broken: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Broken]: ...
+    def __getitem__(self, index: int | slice) -> Broken | Sequence[Broken]:
+        return self.broken[index]
+
+    def __len__(self) -> int:
+        return len(self.broken)
 
     def __repr__(self) -> str:
-        looked = f"{len(self.applied)} of {self.relations} relations applied"
-        head = f"nothing was checked: {looked}" if not self.applied else (
-            f"{looked}, {len(self)} of them broken" if self else f"{looked}, and hold")
-        lines = [head, *map(repr, self)]
-        near = [one for one in self.unknown if one.near]
-        far = [one for one in self.unknown if not one.near]
-        if near or far:
-            shown = [*near, *far][:12]
-            more = len(self.unknown) - len(shown)
-            lines.append("not understood: " + ", ".join(map(repr, shown)) + (f", and {more} more" if more else ""))
+        if not self.applied:
+            lines = [f"NOTHING WAS CHECKED: 0 of {self.relations} relations applied"]
+        else:
+            found = f"{len(self.broken)} broken" if self.broken else "none broken"
+            lines = [f"{len(self.applied)} of {self.relations} relations applied, {found}"]
+        for broken in self.broken:
+            lines += [f"  {broken.relation}", f"      else {broken.consequence}"]
+            lines += [f"      {word} = {written!r}" for word, written in broken.values.items()]
+        if self.unknown:
+            names = (f"{name} (is {near} meant?)" if near else name for name, near in self.unknown.items())
+            lines.append(f"  not understood: {', '.join(names)}")
+        if self.lacking and not self.applied:
+            name, gone = min(self.lacking.items(), key=lambda item: len(item[1]))
+            lines.append(f"  nearest to apply: {name}; it lacks {', '.join(gone)}")
+        if self.unread:
+            lines.append(f"  {self.unread} more settings of the files are in no relation")
         return "\n".join(lines)
 
 
-@dataclass
-class Configuration(dict[str, dict[str, Any]]):
-    """service -> setting -> value, of several services; `unknown`: names in their files that say nothing here."""
+def load(*sources: str | Path | Configuration, kind: str = "") -> Configuration:
+    """Settings of several services, merged: configuration files, and TOML, YAML or JSON in the relations' words.
 
-    unknown: list[Unknown] = field(default_factory=list)
-
-
-def load(*paths: str | Path, kind: str | None = None) -> Configuration:
-    """Settings of several services from their files, merged.
-
-    paths: nginx.conf, haproxy.cfg, gunicorn.conf.py, Procfile, Envoy, Kubernetes or Compose YAML, Kafka .properties,
-        redis.conf, rabbitmq.conf, postgresql.conf, systemd .service; or TOML, YAML, JSON in the relations' words.
-    kind: of all these files, one of `readers.KINDS`, where name and content do not tell.
+    `sources`: paths, or what `settings.read` has read (a proxy in front of another needs a name of its own).
+    `kind`: which program the files belong to, one of `settings.KINDS`, where name and text do not tell.
 
     Raises ValueError naming the file and the place if one cannot be read, is no table of tables, or if two files give
     one setting different values.
     """
-    settings = Configuration()
-    for path in map(Path, paths):
-        found = readers.read(path, kind)
-        settings.unknown += [Unknown(f"{path.name}: {name}", _near(name, found.known)) for name in found.unknown]
-        for service, values in found.settings.items():
-            for name, value in values.items():
-                _put(settings, path, service, name, value)
-    return settings
+    merged = Configuration()
+    for source in sources:
+        found = source if isinstance(source, Configuration) else _load(Path(source), kind)
+        name = "settings" if found is source else str(source)
+        merged.unread |= found.unread
+        for service, table in found.items():
+            for setting, written in table.items():
+                _merge(merged, name, service, setting, written)
+    return merged
 
 
-def _put(settings: Configuration, path: Path, service: str, name: str, value: Any) -> None:
-    into = settings.setdefault(service, {})
-    before = into.get(name, value)
-    if isinstance(value, Default) and name in into:
-        return                                      # what another file says goes before what a program does unasked
-    if before != value and not isinstance(before, Default):
-        raise ValueError(f"{path}: {service}.{name} = {value!r}: another file says {before!r}")
-    into[name] = value
+def _merge(merged: Configuration, name: str, service: str, setting: str, new: Any) -> None:
+    table = merged.setdefault(service, {})
+    old = table.setdefault(setting, new)
+    if _default(old) or _default(new):
+        table[setting] = new if _default(old) else old
+    elif _plain(old) != _plain(new):
+        raise ValueError(f"{name}: {service}.{setting} = {new!r}: another file says {old!r}")
 
 
-def amount(name: str, value: Any) -> Any:
-    """A value as its relation wants it: a time in seconds, a size in bytes, by the kind of setting `name`.
-
-    A setting that the relations do not know is taken for a time or a size if it is a number with a unit (m: minutes),
-    and left as it is otherwise. Raises ValueError for a value its kind does not have.
-    """
-    if name in WORDS:
-        return WORDS[name](name, value)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Zµ]+)\s*", value) if isinstance(value, str) else None
-    if not match:
-        return value
-    units = {**SIZES, **SECONDS}
-    if match[2].lower() not in units:
-        raise ValueError(f"{name} = {value!r}: unknown unit {match[2]!r}; must be one of {', '.join(units)}")
-    return float(match[1]) * units[match[2].lower()]
+def _default(written: Any) -> bool:
+    return isinstance(written, Written) and written.default
 
 
-def check(settings: Values, relations: tuple[Relation, ...] = RELATIONS) -> Findings:
-    """Which relations do not hold, of those whose settings are all there; and how many those were.
-
-    Raises ValueError if a setting has a value it cannot have (text where a number is needed, attempts = 0).
-    """
-    broken, applied = [], []
-    for relation in relations:
-        for values in _choices(settings, relation):
-            if relation.name not in applied:
-                applied.append(relation.name)
-            if not _holds(relation, values):
-                broken.append(Broken(relation.name, values, relation.consequence, relation.source))
-                break
-    return Findings(broken, applied, len(relations), _unknown(settings, relations))
+def _plain(written: Any) -> Any:
+    if isinstance(written, Several):
+        return {each.value for each in written}
+    return written.value if isinstance(written, Written) else written
 
 
-def _choices(settings: Values, relation: Relation) -> Iterator[dict[str, Any]]:
-    """The values a relation is about, as they are written; several where a file gives a setting several."""
-    options = []
-    for need in relation.needs:
-        service, _, name = need.partition(".")
-        if name not in settings.get(service, {}):
-            return
-        value = settings[service][name]
-        options.append(value if isinstance(value, Several) else (value,))
-    for values in itertools.product(*options):
-        written = dict(zip(relation.needs, values, strict=True))
-        if not any(isinstance(amount(need, value), Off) for need, value in written.items()):
-            yield written
-
-
-def _holds(relation: Relation, written: dict[str, Any]) -> bool:
+def _load(path: Path, kind: str) -> Configuration:
     try:
-        return bool(relation.holds(*[amount(need, value) for need, value in written.items()]))
-    except TypeError:
-        raise ValueError(f"{relation.name}: cannot compare {', '.join(f'{k} = {v!r}' for k, v in written.items())}"
-                         ": must be numbers, or numbers with a unit") from None
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise ValueError(f"{path}: {e.strerror}") from None
+    kind = kind or readers.kind_of(path.name, text)
+    if kind:
+        return readers.read(path, kind)
+    if path.suffix not in (".toml", ".yaml", ".yml", ".json"):
+        raise ValueError(f"{path}: nobody can tell what it is: must end in .toml, .yaml, .yml or .json, or be read "
+                         f"with kind, one of {', '.join(readers.KINDS)}")
+    found = _parse(path, text)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: must be a table of services, this is a {type(found).__name__}")
+    for service, values in found.items():
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: {service} = {values!r}: must be a table of settings")
+    return Configuration(found)
 
 
-def _unknown(settings: Values, relations: tuple[Relation, ...]) -> list[Unknown]:
-    known = {*WORDS, *(need for relation in relations for need in relation.needs)}
-    there = [f"{service}.{name}" for service, values in settings.items() for name in values]
-    own = [Unknown(name, _near(name, known)) for name in there if name not in known]
-    return own + (settings.unknown if isinstance(settings, Configuration) else [])
+def _parse(path: Path, text: str) -> Any:
+    try:
+        if path.suffix == ".toml":
+            return tomllib.loads(text)
+        if path.suffix == ".json":
+            return json.loads(text)
+        import yaml
+        return yaml.safe_load(text)
+    except Exception as e:                      # each parser has its own error, all of them say where
+        raise ValueError(f"{path}: {' '.join(str(e).split())}") from None
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    """The known name it is nearest to: letters exchanged, or another way to write the same."""
-    plain = {one.replace("_", "").replace("-", "").lower(): one for one in known}
-    found = difflib.get_close_matches(name.replace("_", "").replace("-", "").lower(), plain, 1, 0.85)
-    return plain[found[0]] if found else ""
+def check(settings: Settings, relations: tuple[Relation, ...] = RELATIONS) -> Findings:
+    """Which relations do not hold, of those whose settings are all there, and what could not be checked.
+
+    `settings`: service -> setting -> value; a service called like a program (nginx, gunicorn, kafka ...) is read by
+    that program's own names and units.
+    `relations`: those to check.
+
+    Raises ValueError naming a setting whose value cannot be read, and what it may be.
+    """
+    written, unknown = _written(settings, relations)
+    broken, applied, lacking = [], [], {}
+    for relation in relations:
+        gone = tuple(need for need in relation.needs if "=" not in need and not _find(written, need))
+        if any(name in written for name in relation.unless):
+            continue
+        if gone:
+            if len(gone) < sum("=" not in need for need in relation.needs):
+                lacking[relation.name] = gone
+            continue
+        applied.append(relation.name)
+        broken += list(itertools.islice(_broken(relation, written), 1))
+    unread = len(getattr(settings, "unread", {}).keys() - unknown.keys())
+    return Findings(tuple(broken), tuple(applied), len(relations), unknown, lacking, unread)
+
+
+def _written(settings: Settings, relations: tuple[Relation, ...]
+             ) -> tuple[dict[str, list[Written]], dict[str, str]]:
+    """Word -> its values, and the words nobody knows -> the neighbour of each."""
+    known = {*WORDS, *(word for relation in relations for need in relation.needs for word in bare(need))}
+    unread = {name: near for name, near in getattr(settings, "unread", {}).items() if near}
+    translated = Configuration()
+    for program in settings.keys() & readers.FLAT.keys():
+        behind = program == "alb" and bool(settings.keys() & {"gateway", "nginx"})
+        read = readers.flat(program, settings[program], program, **({"gateway": "edge"} if behind else {}))
+        unread |= {name.replace(": ", "."): near for name, near in read.unread.items()}
+        translated.take(read)
+    own = {service: table for service, table in settings.items() if service not in readers.FLAT}
+    found = {}
+    for service, table in (*translated.items(), *own.items()):
+        for setting, raw in table.items():
+            word = f"{service}.{setting}"
+            if word in known or isinstance(raw, Written | Several):
+                found[word] = _values(word, raw)
+            else:
+                unread[word] = readers.neighbour(word, known, LIKE_A_WORD)
+    return found, unread
+
+
+def _values(word: str, raw: Any) -> list[Written]:
+    if isinstance(raw, Several):
+        return list(raw)
+    return [raw if isinstance(raw, Written) else Written(value(word, raw), repr(raw))]
+
+
+def _find(written: Mapping[str, list[Written]], need: str) -> tuple[str, list[Written]] | None:
+    """The first of the need's words that is there, with its values; its default if it has one."""
+    for word in bare(need):
+        if word in written:
+            return word, written[word]
+    _, equals, default = need.partition("=")
+    return (bare(need)[0], [Written(value(bare(need)[0], default), "")]) if equals else None
+
+
+def _broken(relation: Relation, written: Mapping[str, list[Written]]) -> Iterator[Broken]:
+    found = [each for need in relation.needs if (each := _find(written, need)) is not None]
+    for values in itertools.product(*(candidates for _, candidates in found)):
+        try:
+            fine = relation.holds(*(each.value for each in values))
+        except TypeError:
+            shown = ", ".join(f"{word} = {each!r}" for (word, _), each in zip(found, values, strict=True))
+            raise ValueError(f"{relation.name}: cannot compare {shown}: must be numbers, or numbers with a unit"
+                             ) from None
+        if not fine:
+            shown_values = {word: each for (word, _), each in zip(found, values, strict=True) if each.text}
+            yield Broken(relation.name, shown_values, relation.consequence)

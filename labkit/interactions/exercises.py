@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from labkit.course.quiz import Exercise, close_to
-from labkit.interactions import coherence, words
+from labkit.interactions import coherence
+from labkit.interactions.relations import bare
 from labkit.shares import wilson
 
 
@@ -89,41 +89,60 @@ SURVIVOR = Exercise("41.2", _survivor)
 
 
 # ------------------------------------------------------------------------------------------------ 42
+WANTED = {"client": {"timeout", "attempts", "idle"}, "gateway": {"timeout", "attempts", "idle"},
+          "server": {"timeout", "idle", "idempotent"}}
+
+
 def _fits(settings: Any) -> str | None:
-    broken = coherence.check(settings)
-    if broken:
-        return f"still broken: {broken[0]}"
-    wanted = {"client": {"timeout", "attempts", "idle"}, "gateway": {"timeout", "attempts", "idle"},
-              "server": {"timeout", "idle", "idempotent"}}
-    for service, names in wanted.items():
-        gone = names - set(settings.get(service, {}))
+    if not isinstance(settings, dict) or not all(isinstance(settings.get(service), dict) for service in WANTED):
+        return "a dictionary with client, gateway and server is wanted, each a dictionary of its settings"
+    for service, names in WANTED.items():
+        gone = names - settings[service].keys()
         if gone:
             return f"{service}.{sorted(gone)[0]} is gone: leaving a setting out does not make it fit"
-    parsed = {f"{service}.{name}": coherence.amount(f"{service}.{name}", settings[service][name])
-              for service, names in wanted.items() for name in names}
-    if parsed["server.timeout"] != 2 or not 2 <= parsed["gateway.attempts"] < math.inf:
-        return "the server needs its 2 s, and the gateway has to try at least twice"
-    if any(isinstance(value, words.Off) or value == math.inf for value in parsed.values()):
-        return "a limit that is switched off does not fit, it only is not looked at"
+    try:
+        found = coherence.check(settings)
+    except ValueError as error:
+        return str(error)[:300]
+    if found.broken:
+        return f"still broken: {found[0]}"
+    if found.unknown:
+        return f"{next(iter(found.unknown))} is in no relation: nobody checks it"
+    return _still_the_task(settings)
+
+
+def _still_the_task(settings: Any) -> str | None:
+    given = {name: coherence.value(name, settings[name.partition(".")[0]][name.partition(".")[2]])
+             for name in ("server.timeout", "gateway.attempts", "client.timeout")}
+    if given["server.timeout"] != 2 or given["gateway.attempts"] < 2:
+        return "the server needs its time as given, and the gateway has to try at least twice"
+    if given["client.timeout"] == float("inf"):
+        return "the relations hold, but a client that waits for ever finds out about nothing"
     return None
 
 
 FITS = Exercise("42.1", _fits)
-
-
-_JOBS = (("20m", "1h", True), ("90m", "1h", False), ("90m", "3h", True), ("20m", "10m", False))
+JOBS = (("20m", "1h", True), ("90m", "1h", False), ("90m", "2h", True), ("20m", "10m", False), ("1s", "1d", True))
 
 
 def _relation(relation: Any) -> str | None:
     if not isinstance(relation, coherence.Relation):
         return "a coherence.Relation is wanted"
-    for longest, interval, fits in _JOBS:
-        report = coherence.check({"batch": {"interval": interval, "longest": longest}}, (relation,))
-        if not report.applied:
-            return f"it needs {', '.join(relation.needs)}, and is asked about batch.longest and batch.interval"
-        if bool(report) == fits:
-            return (f"a job of {longest} every {interval} "
-                    + ("is fine, and your relation calls it broken" if fits else "should be found"))
+    needs = {word for need in relation.needs for word in bare(need)}
+    if needs != {"batch.longest", "batch.interval"}:
+        return "it must need batch.longest and batch.interval, both of them and nothing else"
+    if not isinstance(relation.consequence, str) or not relation.consequence.strip():
+        return "say in its consequence what happens if it does not hold"
+    for longest, interval, fine in JOBS:
+        batch = {"batch": {"interval": interval, "longest": longest}}
+        try:
+            found = coherence.check(batch, (relation,))
+        except Exception:                               # whatever the learner's function does
+            return f"its condition cannot be asked about a job of {longest} every {interval}"
+        if found.broken and fine:
+            return f"a job of {longest} every {interval} is fine, and your relation calls it broken"
+        if not found.broken and not fine:
+            return f"a job that takes {longest} and starts every {interval} should be found"
     return None
 
 

@@ -9,8 +9,7 @@ import psutil
 import pytest
 
 from labkit import course, files
-from labkit.interactions import coherence, demos, exercises, promises, samples, study, words
-from labkit.interactions.demos.times import _Once
+from labkit.interactions import coherence, demos, exercises, promises, samples, study
 from labkit.loopback import serve
 
 EXAMPLES = tomllib.loads(files.data("incoherent.toml").read_text())
@@ -25,99 +24,18 @@ def cured(example):
 def test_planted_incoherences_are_found_and_their_twins_are_clean(name):
     found = coherence.check(EXAMPLES[name]["broken"])
     assert found and all(broken.consequence in repr(broken) for broken in found)
-    assert coherence.check(cured(EXAMPLES[name])) == []
+    assert not found.fits and coherence.check(cured(EXAMPLES[name])).fits
 
 
-# for each relation its settings in the order of `needs`: values that break it, and values that fit
-BREAKS = {
-    "client.timeout > gateway.attempts x gateway.timeout": ((3, 3, 1), (3.1, 3, 1)),
-    "gateway.timeout > server.timeout": ((1, 1), (1.1, 1)),
-    "client retries only what is idempotent": ((2, False), (2, True)),
-    "client.idle < server.idle": ((60, 60), (59, 60)), "gateway.idle < server.idle": ((60, "1m"), (59, "1m")),
-    "gateway retries only what is idempotent": ((2, "no"), (1, "no")),
-    "client.timeout > attempts x timeout and the back-off between them": ((7, 3, 2, "500ms"), (7.1, 3, 2, "500ms")),
-    "gateway.total_timeout >= gateway.attempts x gateway.timeout": ((5, 3, 2), (6, 3, 2)),
-    "client.deadline > client.attempts x client.timeout": ((6, 3, 2), (7, 3, 2)),
-    "gateway.connect_timeout <= gateway.timeout": ((61, 60), (1, 60)),
-    "balancer.idle > server.timeout": ((60, 120), (130, 120)), "app.pool_timeout < server.timeout": ((30, 10), (3, 10)),
-    "database.statement_timeout <= server.timeout": ((0, 30), (30, 30)),
-    "client.idle < gateway.client_idle": ((80, 75), (60, 75)),
-    "balancer.idle < gateway.client_idle": ((75, 75), (60, 75)),
-    "balancer.idle < server.idle": ((60, 5), (60, 65)), "server.headers_timeout > server.idle": ((60, 65), (66, 65)),
-    "client.ping_interval >= server.min_ping_interval": ((30, 300), (300, 300)),
-    "app.pool_idle < database.idle": ((600, 600), (300, 600)),
-    "app.pool_lifetime < database.idle": ((1800, 600), (500, 600)),
-    "client.idle < cache.idle": ((300, 300), (60, 300)), "proxy.max_body >= server.max_body": (("1m", "10m"), (0,
-    "10m")),
-    "proxy.max_header >= client.headers_size": (("8k", "12k"), ("16k", "12k")),
-    "proxy passes headers with underscores if the server needs them": (("off", ["a_b"]), ("off", ["a-b"])),
-    "producer.max_message <= broker.max_message": ((2e6, 1e6), (1e6, 1e6)),
-    "broker.max_message <= consumer.max_message": ((2e6, 1e6), (1e6, 1e6)),
-    "app.instances x app.pool <= database.max_connections": ((11, 10, 100), (10, 10, 100)),
-    "app.instances x app.pool <= database.max_connections - reserved": ((10, 10, 100, 3), (9, 10, 100, 3)),
-    "cache.max_memory < orchestrator.memory": (("1Gi", "1Gi"), ("700Mi", "1Gi")),
-    "server.memory < orchestrator.memory": ((0, "1Gi"), ("700Mi", "1Gi")),
-    "cache.policy is noeviction if the cache is durable": (("allkeys-lru", True), ("allkeys-lru", "no")),
-    "queue.visibility > worker.timeout": ((30, 30), (31, 30)),
-    "queue.visibility > task.longest_delay": (("1h", "2h"), ("3h", "2h")),
-    "broker.retention > consumer.max_lag": (("1d", "36h"), (-1, "36h")),
-    "producer.codec is one the consumer reads": (("zstd", ["gzip"]), ("gzip", ["gzip"])),
-    "consumer.max_poll_interval > consumer.longest_processing": (("5m", "6m"), ("7m", "6m")),
-    "member.heartbeat x 3 <= group.session_timeout": ((4, 10), (3, 10)),
-    "group.session_timeout is one the broker allows": ((5, 6, 300), (10, 6, 300)),
-    "producer.delivery_timeout >= linger + request_timeout": ((30, 1, 30), (31, 1, 30)),
-    "producer.in_flight <= 5 if it is idempotent": ((6, True), (6, False)),
-    "broker.min_in_sync < broker.replicas": ((3, 3), (1, 1)),
-    "producer.acks is all if more than one replica must have it": (("1", 2), ("all", 2)),
-    "database.wal_kept > replica.longest_outage": (("1h", "2h"), (-1, "2h")),
-    "lock.lease > holder.longest_pause + holder.work": ((10, 5, 5), (11, 5, 5)),
-    "lock.renewal x 3 <= lock.lease": ((5, 10), (3, 10)), "orchestrator.grace > server.drain": ((30, 30), (31, 30)),
-    "orchestrator.grace > orchestrator.prestop + server.drain": ((30, 15, 20), (40, 15, 20)),
-    "orchestrator.prestop >= balancer.deregistration": ((5, 10), (10, 10)),
-    "orchestrator.liveness_limit > server.longest_pause": ((30, 45), (60, 45)),
-    "orchestrator.startup_limit > server.start": ((60, 90), (120, 90)),
-    "orchestrator.watchdog > server.longest_pause": ((10, 15), ("infinity", 15)),
-    "dns.ttl <= failover.deadline": ((300, 60), (30, 60)),
-    "client.dns_cache <= failover.deadline": ((-1, 60), (30, 60)), "token.lifetime > job.longest": (("1h",
-    "2h"), ("3h", "2h")),
-    "token.leeway >= clock.max_skew": ((0, 2), (5, 2)), "cdn.ttl < url.lifetime": (("1d", "1h"), ("10m", "1h")),
-    "certificate.renew_before < certificate.lifetime": (("90d", "90d"), ("30d", "90d")),
-    "writer.encoding = reader.encoding": (("UTF-8", "latin-1"), ("UTF-8", "utf8")),
-}
-
-
-def only(relation, values):
-    settings = {}
-    for need, value in zip(relation.needs, values, strict=True):
-        service, _, name = need.partition(".")
-        settings.setdefault(service, {})[name] = value
-    return coherence.check(settings, (relation,))
-
-
-@pytest.mark.parametrize("relation", coherence.RELATIONS, ids=lambda relation: relation.name.replace(" ", "_"))
-def test_each_relation_is_broken_and_kept_by_what_it_says(relation):
-    broken, fine = BREAKS[relation.name]
-    assert len(only(relation, broken)) == 1 and relation.source and relation.consequence
-    assert list(only(relation, fine)) == [] and only(relation, fine).applied == [relation.name]
-
-
-def test_there_are_enough_relations_and_examples():
-    names = [relation.name for relation in coherence.RELATIONS]
-    assert len(names) == len(set(names)) >= 40 and len(EXAMPLES) >= 12
-    assert {need for relation in coherence.RELATIONS for need in relation.needs} == set(words.WORDS)
-
-
-def test_who_never_leaves_is_not_late():
-    for name in ("client.timeout > gateway.attempts x gateway.timeout", "gateway.timeout > server.timeout"):
-        relation = next(one for one in coherence.RELATIONS if one.name == name)
-        assert list(only(relation, (0,) + (1,) * (len(relation.needs) - 1))) == []
-    assert coherence.check({"gateway": {"timeout": 60}, "server": {"timeout": 0}})
+def test_there_are_enough_examples():
+    assert len(EXAMPLES) >= 12
+    assert coherence.check({"producer": {"max_message": "2 MB"}, "broker": {"max_message": "1 MB"}})
 
 
 def test_units():
     assert coherence.amount("x", "500ms") == 0.5 and coherence.amount("x", "2 MB") == 2e6
     assert coherence.amount("x", 3) == 3 and coherence.amount("x", "noeviction") == "noeviction"
-    with pytest.raises(ValueError, match="x = '3 fortnights': unknown unit 'fortnights'; must be one of b, k"):
+    with pytest.raises(ValueError, match="x = '3 fortnights': unknown unit 'fortnights'; must be one of ns"):
         coherence.amount("x", "3 fortnights")
 
 
@@ -132,14 +50,15 @@ def test_files_are_read_and_bad_ones_named(tmp_path):
         "client retries only what is idempotent", "gateway retries only what is idempotent"]
     bad = (("[client", "x.toml", "x.toml: "), ("a = 1", "y.toml", "a = 1: must be a table of settings"),
            ("{", "z.json", "z.json: "), ("- 1", "l.yaml", "must be a table of services, this is a list"),
-           ("", "w.ini", "cannot tell what this is"), ("[client]\ntimeout = 2", "d.toml", "another file says 1"))
+           ("", "w.ini", "nobody can tell what it is: must end in .toml"),
+           ("[client]\ntimeout = 2", "d.toml", "another file says 1"))
     for text, name, message in bad:
         (tmp_path / name).write_text(text)
         with pytest.raises(ValueError, match=message):
             coherence.load(toml, tmp_path / name)
     with pytest.raises(ValueError, match="No such file"):
         coherence.load(tmp_path / "nowhere.toml")
-    with pytest.raises(ValueError, match="gateway.timeout = 'soon': must be a time"):
+    with pytest.raises(ValueError, match="gateway.timeout = 'soon': must be a number"):
         coherence.check({"gateway": {"timeout": "soon"}, "server": {"timeout": 1}})
 
 
@@ -159,8 +78,8 @@ def test_the_study_is_reproduced():
 
 
 EXPECTED = {
-    "charges": lambda b, c: b["charges"] == 3 * b["orders"] and b["answered"] == "none"
-    and c["charges"] == c["orders"] and c["answered"] == "200 200 200",
+    "charges": lambda b, c: b["charges"] == b["attempts"] == 3 * b["orders"] and b["answered 200"] == 0
+    and c["charges"] == c["orders"] == c["answered 200"],
     "timeouts": lambda b, c: b["served"] == 0 and b["backend executions"] == 2 * b["users"]
     and c["served"] == c["users"] == c["backend executions"],
     "keep_alive": lambda b, c: b["lost, outcome unknown"] == b["second POSTs"] and c["lost, outcome unknown"] == 0,
@@ -193,43 +112,6 @@ def test_each_demo_fails_for_its_reason_and_its_cure_cures_it(name):
     assert set(listening) <= {"127.0.0.1"}
 
 
-@pytest.mark.live
-def test_a_declined_card_is_declined_once_and_each_retry_hears_of_it():
-    refused = demos.charges().also["refused"]
-    assert refused["charges"] == 0 and refused["answered"] == "402 402 402" and refused["attempts"] == 9
-
-
-class TestOnce:
-    """The keys of the demo, without sockets: nobody is told of a charge that has not happened."""
-
-    def at_work(self):
-        """An operation that waits to be let go, and how often it was done."""
-        go, done = threading.Event(), []
-
-        def work():
-            go.wait()
-            done.append(1)
-            return 402, {}, b"declined"
-        return _Once(work), go, done
-
-    def test_one_that_comes_meanwhile_hears_nothing_before_the_end(self):
-        once, go, done = self.at_work()
-        heard = []
-        threads = [threading.Thread(target=lambda: heard.append(once.answer("k"))) for _ in range(5)]
-        for thread in threads:
-            thread.start()
-        assert heard == [] and done == []
-        go.set()
-        for thread in threads:
-            thread.join()
-        assert heard == [(402, {}, b"declined")] * 5 and done == [1]
-
-    def test_a_failure_is_kept_and_another_key_is_another_order(self):
-        once, go, done = self.at_work()
-        go.set()
-        assert [once.answer("k")[0], once.answer("k")[0], once.answer("other")[0]] == [402] * 3 and done == [1, 1]
-
-
 def test_promises_are_held_where_a_tool_can_see_them():
     said = promises.messages()
     assert said["as agreed"] == said["cents for euros"] == said["dollars called euros"] == ""
@@ -237,7 +119,10 @@ def test_promises_are_held_where_a_tool_can_see_them():
     sent = pd.DataFrame({"id": ["9007199254740993", "2"], "zip": ["00731", "04102"], "amount": [1.5, 2.0]})
     assert promises.table(sent) == []
     found = promises.table(sent.assign(id=[9007199254740992, 2], zip=[731, 4102], amount=[-1.0, 2.0]))
-    assert {line.partition(":")[0] for line in found} == {"id", "zip", "amount"}
+    assert found == ["amount, row 0: -1.0 (float64), must be above 0",
+                     "id, row 0: 9007199254740992 (int64), must be text", "zip, row 0: 731 (int64), must be text"]
+    assert promises.table(sent.drop(columns="zip")) == ["zip: this column must be there"]
+    assert promises.table(sent.assign(zip=["00731", "4-2"])) == ["zip, row 1: 4-2 (str), must be digits only"]
 
 
 def test_a_service_that_lies_from_fifty_on_is_caught_at_fifty():
@@ -273,64 +158,7 @@ def test_no_dice_in_the_part():
     (exercises.DENOMINATOR, 50, "divide by all failures"),
     (exercises.TEXTS, pd.DataFrame({"v": ["ten", "1e5"]}), "which texts with a letter look like numbers"),
     (exercises.TEXTS, pd.DataFrame({"v": ["00731", "04102"]}), "'00731' is not a text with a letter"),
-    (exercises.TEXTS, 7, "a DataFrame with one column"), (exercises.SURVIVOR, "csv", "smallest share"),
-    (exercises.FITS, {"client": {"timeout": 1}, "gateway": {"timeout": 1, "attempts": 2}}, "still broken"),
-    (exercises.FITS, {"client": {"timeout": 1}}, "client.attempts is gone"),
-    (exercises.RELATION, coherence.Relation("x", ("batch.interval",), lambda i: True, ""), "should be found")])
+    (exercises.TEXTS, 7, "a DataFrame with one column"), (exercises.SURVIVOR, "csv", "smallest share")])
 def test_wrong_answers_are_told_what_is_wrong(exercise, answer, complaint):
     verdict = course.check(exercise, answer)
     assert not verdict and complaint in repr(verdict)
-
-
-FITTING = {"client": {"timeout": 10, "attempts": 1, "idle": 30}, "gateway": {"timeout": 3, "attempts": 2, "idle": 40},
-           "server": {"timeout": 2, "idle": 60, "idempotent": True}}
-
-
-def changed(**values):
-    """FITTING with other settings: server_idle=5."""
-    copy = {service: dict(settings) for service, settings in FITTING.items()}
-    for name, value in values.items():
-        service, _, setting = name.partition("_")
-        copy[service][setting] = value
-    return copy
-
-
-class TestFits:
-    @pytest.mark.parametrize("answer", [
-        FITTING, changed(server_timeout="2s", gateway_timeout="2500ms"), changed(client_attempts=3),
-        changed(gateway_attempts=3, server_idempotent="yes")])
-    def test_right(self, answer):
-        assert course.check(exercises.FITS, answer)
-
-    @pytest.mark.parametrize(("answer", "said"), [
-        (changed(server_idempotent=False), "gateway retries only what is idempotent"),
-        (changed(server_idempotent="no"), "gateway retries only what is idempotent"),
-        (changed(client_attempts=0), "client.attempts = 0: must be a whole number >= 1"),
-        (changed(client_idle=-5), "client.idle = -5"), (changed(client_timeout=0), "a limit that is switched off"),
-        (changed(server_idle="off"), "a limit that is switched off"), (changed(gateway_attempts=1), "at least twice"),
-        (changed(gateway_timeout=1), "still broken"), (changed(server_timeout=1), "needs its 2 s"), ([], "is wanted"),
-    ])
-    def test_wrong(self, answer, said):
-        verdict = course.check(exercises.FITS, answer)
-        assert not verdict and said in repr(verdict)
-
-
-class TestBatch:
-    def relation(self, holds, *needs):
-        return coherence.Relation("mine", needs, holds, "they overlap")
-
-    def test_right(self):
-        both = ("batch.longest", "batch.interval")
-        assert course.check(exercises.RELATION, self.relation(lambda a, b: a < b, *both))
-        assert course.check(exercises.RELATION, self.relation(lambda a, b: a <= b, *both))
-        assert course.check(exercises.RELATION, self.relation(lambda b, a: b - a > 0, *reversed(both)))
-
-    @pytest.mark.parametrize(("holds", "needs", "said"), [
-        (lambda a: a < 3600, ("batch.longest",), "90m every 3h is fine"),
-        (lambda a, b: a > b, ("batch.longest", "batch.interval"), "20m every 1h is fine"),
-        (lambda a, b: True, ("batch.longest", "batch.interval"), "90m every 1h should be found"),
-        (lambda a, b: a < b, ("batch.longest", "batch.period"), "is asked about batch.longest and batch.interval"),
-    ])
-    def test_wrong(self, holds, needs, said):
-        verdict = course.check(exercises.RELATION, self.relation(holds, *needs))
-        assert not verdict and said in repr(verdict)
