@@ -98,11 +98,15 @@ def renamed(script: Sequence[Step], names: Sequence[str], updates: Updates) -> l
 
 # ------------------------------------------------------------------------------------------------ Hypothesis
 def strategy(updates: Updates, names: Sequence[str], steps: int,
-              faults: Sequence[str] = ()) -> st.SearchStrategy[list[Step]]:
-    kinds: dict[str, list[Step]] = {}
-    for step in moves(updates, names, faults):
-        kinds.setdefault(step.kind, []).append(step)
-    return st.lists(st.one_of(*[st.sampled_from(steps) for steps in kinds.values()]), max_size=steps)
+             faults: Sequence[str] = ()) -> st.SearchStrategy[list[Step]]:
+    pairs = [(one, other) for one in names for other in names if one != other]
+    kinds = [st.builds(Step, st.just(kind), st.sampled_from(names), st.sampled_from(arguments))
+             for kind, arguments in updates.items()]
+    kinds.append(st.sampled_from(pairs).map(lambda pair: Step("sync", *pair)))
+    if faults:
+        usual = {*updates, "sync"}
+        kinds.append(st.sampled_from([step for step in moves(updates, names, faults) if step.kind not in usual]))
+    return st.lists(st.one_of(*kinds), max_size=steps)
 
 
 def shortest(updates: Updates, names: Sequence[str], fails: Callable[[Any], bool], steps: int, examples: int,
