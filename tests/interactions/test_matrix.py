@@ -10,7 +10,7 @@ import pytest
 
 from labkit.interactions import allowlist, contracts, engines, matrix, refusals, systems, values, worker
 from labkit.interactions.cases import CASES, CONTROLS, STRIKING, case
-from labkit.interactions.judge import judge
+from labkit.interactions.judge import Cell, judge
 from labkit.interactions.values import Mapping, kept, plain
 
 pytestmark = pytest.mark.xdist_group("matrix")      # it takes half a minute: once, not once a worker
@@ -148,17 +148,64 @@ def test_allowlist_is_a_gate(whole, tmp_path):
     allowlist.save(part, file)
     assert not allowlist.compare(part, file) and "nothing new" in repr(allowlist.compare(part, file))
     saved = json.loads(file.read_text())
-    gone = sorted(saved["known"])[0]
+    gone = next(key for key, (verdict, _) in sorted(saved["known"].items()) if verdict == "silent_loss")
     del saved["known"][gone]
-    saved["known"]["parquet: pyarrow -> pyarrow: plain ints"] = "silent_loss"
+    saved["known"]["parquet: pyarrow -> pyarrow: plain ints"] = ["silent_loss", "1 became 2"]
     saved["versions"]["pandas"] = "0.1"
     file.write_text(json.dumps(saved))
     change = allowlist.compare(part, file)
-    assert change and change.new == (gone,) and change.cured == ("parquet: pyarrow -> pyarrow: plain ints",)
+    assert change and change.new[0].startswith(f"{gone}: same -> silent loss (") and len(change.new) == 1
+    assert change.cured == ("parquet: pyarrow -> pyarrow: plain ints: silent loss (1 became 2) -> same",)
     assert f"pandas 0.1 -> {version('pandas')}" in repr(change)
-    file.write_text("{}")
-    with pytest.raises(ValueError, match="must be a file written by allowlist.save"):
-        allowlist.compare(part, file)
+
+
+class TestAllowlist:
+    """One cell, before and after."""
+
+    def gate(self, tmp_path, before, now, reader="b"):
+        def table(found, reader):
+            cells = [Cell("csv", "a", reader, "x", found[0], found[1], "", "", ([], [])),
+                     Cell("csv", "a", reader, "y", "same", "", "", "", ([], []))]
+            return matrix.Matrix(tuple(cells), {"a": "1"})
+
+        allowlist.save(table(before, "b"), tmp_path / "known.json")
+        return allowlist.compare(table(now, reader), tmp_path / "known.json")
+
+    @pytest.mark.parametrize(("before", "now"), [
+        (("same", ""), ("silent_loss", "1 became 2")), (("same", ""), ("refused", "ValueError: no")),
+        (("same", ""), ("type_changed", "1 became 1.0")),
+        (("read_error", "ValueError: no"), ("silent_loss", "1 became 2")),
+        (("silent_loss", "1 became 2"), ("silent_loss", "1 became 3")),
+        (("refused", "KeyError: x"), ("read_error", "x")),
+        (("read_error", "KeyError: x"), ("read_error", "ValueError: x"))])
+    def test_worse_or_other_is_new(self, tmp_path, before, now):
+        change = self.gate(tmp_path, before, now)
+        assert change and len(change.new) == 1 and not (change.better or change.cured or change.gone)
+        assert change.new[0].startswith("csv: a -> b: x: ") and before[0].replace("_", " ") in change.new[0]
+
+    @pytest.mark.parametrize(("before", "now", "kind"), [
+        (("silent_loss", "1 became 2"), ("refused", "ValueError: no"), "better"),
+        (("silent_loss", "1 became 2"), ("same", ""), "cured"), (("read_error", "x"), ("type_changed", "y"), "cured")])
+    def test_better_and_cured_do_not_shut_the_gate(self, tmp_path, before, now, kind):
+        change = self.gate(tmp_path, before, now)
+        assert not change and len(getattr(change, kind)) == 1
+
+    @pytest.mark.parametrize("found", [("silent_loss", "1 became 2"), ("read_error", "OSError: /tmp/1"), ("same", "")])
+    def test_the_same_is_nothing(self, tmp_path, found):
+        now = (found[0], found[1].replace("/tmp/1", "/tmp/2"))
+        assert repr(self.gate(tmp_path, found, now)) == "nothing new, nothing cured"
+
+    def test_a_pair_that_was_not_tried_is_said(self, tmp_path):
+        change = self.gate(tmp_path, ("silent_loss", "1 became 2"), ("silent_loss", "1 became 2"), reader="c")
+        assert change.gone == ("csv: a -> b (all of it)",) and change.new == (
+            "csv: a -> c: x: same -> silent loss (1 became 2)",)
+
+    @pytest.mark.parametrize("text", ["{}", "[]", "", '{"versions": {}, "pairs": [], "known": {"x": "silent_loss"}}',
+                                      '{"versions": {}, "pairs": [], "known": {"x": ["bad", ""]}}'])
+    def test_a_file_that_is_no_list(self, tmp_path, text):
+        (tmp_path / "known.json").write_text(text)
+        with pytest.raises(ValueError, match="must be a file written by allowlist.save"):
+            allowlist.compare(matrix.Matrix((), {}), tmp_path / "known.json")
 
 
 def test_declared_types_cut_the_losses_of_csv_by_four():
