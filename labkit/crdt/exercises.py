@@ -93,18 +93,30 @@ LOST_LAST_WRITE = Exercise("32.1", close_to(
 
 
 def _restored(restore: Any) -> str | None:
-    lost, other = ORSWOT("phone"), ORSWOT("server")
-    backup = lost.copy()
-    lost.add("bread")
-    other.merge(lost)
-    other.remove("bread")
-    new = restore(backup.copy(), other)
-    if "bread" in new.value():
+    phone, server, tablet = ORSWOT("phone"), ORSWOT("server"), ORSWOT("tablet")
+    phone.add("bread")
+    server.merge(phone)
+    server.remove("bread")
+    phone.add("oats")                       # nobody has heard of them when the backup is made
+    backup = phone.copy()
+    phone.add("eggs")                       # the backup knows nothing of these, and only the tablet does
+    tablet.merge(phone)
+    tablet.remove("eggs")
+    new = restore(backup.copy(), server)
+    if not isinstance(new, ORSWOT) or new is server:
+        return "a replica is wanted, an ORSWOT of its own beside the server"
+    shown = new.value()
+    if "bread" in shown:
         return "bread, which was removed, is back"
+    if "oats" not in shown:
+        return "the oats are lost: they were in the backup, and nobody else had heard of them"
     new.add("milk")
-    other.merge(new)
-    if "milk" not in other.value():
-        return "the first add after the restore never reached the server: its dot had been used before"
+    for one, other in ((server, new), (tablet, server), (new, tablet)):
+        one.merge(other)
+    if not all("milk" in one.value() for one in (server, tablet, new)):
+        return "the first add after the restore did not reach everybody: its dot had been used before"
+    if new.replica in ("phone", "server", "tablet"):
+        return f"{new.replica!r} has been the id of another life: some day it gives out a dot that was used before"
     return None
 
 

@@ -42,7 +42,7 @@ class Half:
     (exercises.CALLS, 1, "with 1 a second it takes 12"), (exercises.CALLS, 3, "one call a second less would do"),
     (exercises.CALLS, 1.5, "a whole number"), (exercises.MESSENGER, Half, "the receiver shows 19, not 12"),
     (exercises.LOST_LAST_WRITE, 0.5, "too high"), (exercises.LOST_LAST_WRITE, 0.1, "too low"),
-    (exercises.RESTORED, lambda backup, server: backup, "the first add after the restore never reached the server"),
+    (exercises.RESTORED, lambda backup, server: backup, "bread, which was removed, is back"),
     (exercises.AWAY, 2000, "too little"), (exercises.SEMINAR, no_seats(("a", "b", "c"), 1), "has 2 seats"),
     (exercises.SEMINAR, no_seats(("a", "b"), 2), "fewer than three people"),
     (exercises.SEMINAR, invariants.account(), "should be called enrol and leave"),
@@ -54,6 +54,43 @@ class Half:
 def test_wrong_answers_are_told_what_is_wrong(exercise, answer, complaint):
     verdict = course.check(exercise, answer)
     assert not verdict and complaint in repr(verdict)
+
+
+class TestRestored:
+    """32.2: a new life needs a new id, and what the backup and the server know."""
+
+    def under(self, name, *sources):
+        def restore(backup, server):
+            new = ORSWOT(name)
+            for source in sources:
+                new.merge({"backup": backup, "server": server}[source])
+            return new
+        return restore
+
+    def going_on(self, backup, server):
+        backup.merge(server)
+        return backup
+
+    def renamed(self, backup, server):
+        backup.merge(server)
+        backup.replica = "phone, second life"
+        return backup
+
+    def test_right(self):
+        assert course.check(exercises.RESTORED, self.under("new", "server", "backup"))
+        assert course.check(exercises.RESTORED, self.under(7, "backup", "server"))
+        assert course.check(exercises.RESTORED, self.renamed)
+
+    def test_wrong(self):
+        for restore, said in (
+                (self.going_on, "its dot had been used before"),
+                (self.under("phone", "server", "backup"), "its dot had been used before"),
+                (self.under("server", "server", "backup"), "'server' has been the id of another life"),
+                (self.under("new", "server"), "the oats are lost"), (self.under("new", "backup"), "bread"),
+                (self.under("new"), "the oats are lost"), (lambda backup, server: server, "a replica is wanted"),
+                (lambda backup, server: {"oats"}, "a replica is wanted")):
+            verdict = course.check(exercises.RESTORED, restore)
+            assert not verdict and said in repr(verdict)
 
 
 def test_what_a_history_means_is_drawn_and_said_for_each_replica():
