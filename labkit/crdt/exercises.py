@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp
+from numbers import Real
 from typing import Any
 
 from labkit.course.quiz import Exercise, close_to
@@ -30,11 +31,26 @@ def _useless(kind: Any) -> str | None:
     broken = laws.find_broken_law(kind, "counter")
     if broken:
         return f"the {broken.law} law is broken after: " + ", ".join(map(str, broken.steps))
-    one = kind("A")
-    one.increment(2)
-    if one.value() == 2:
-        return "alone and after one increment, it is right: it must never be, once somebody has counted"
-    return None
+    one, other = kind("A"), kind("B")
+    right = 0
+    for told, amount in (("alone, after one increment of 1", 1), ("alone, after 1 and 2", 2),
+                         ("alone, after 1, 2 and 1", 1)):
+        one.increment(amount)
+        right += amount
+        if (complaint := _right(one, right, told)) is not None:
+            return complaint
+    other.merge(one)
+    if (complaint := _right(other, right, "at B, which merged A's 1, 2, 1")) is not None:
+        return complaint
+    other.increment(3)
+    return _right(other, right + 3, "at B, which merged A's 1, 2, 1 and counted 3")
+
+
+def _right(counter: Any, right: int, told: str) -> str | None:
+    shown = counter.value()
+    if isinstance(shown, bool) or not isinstance(shown, int | float):
+        return f"value() gives {shown!r}: a counter shows a number"
+    return f"{told}, it is right: it must never be, once somebody has counted" if shown == right else None
 
 
 USELESS = Exercise("30.2", _useless)
@@ -52,16 +68,17 @@ MENDED = Exercise("30.3", _mended)
 
 # ------------------------------------------------------------------------------------------------ 31
 EXCHANGES = Exercise("31.1", close_to(
-    theory.exchanges(50), 0.005, "too few: near the end most exchanges are between two who already know",
-    "too many: an exchange works in both directions"))
+    theory.exchanges(50), 0.003, "too few: near the end most exchanges are between two who already know",
+    "too many: an exchange works in both directions, and the sum has one term for each who does not know yet"))
 
 
-def _calls(calls: Any) -> str | None:
+def _calls(answer: Any) -> str | None:
     def seconds(k: int) -> float:
         return float(rumour.rounds(128, "push_pull", 0.5, trials=300, seed=1).mean()) / k
 
-    if not isinstance(calls, int) or calls < 1:
+    if isinstance(answer, bool) or not isinstance(answer, Real) or not float(answer).is_integer() or answer < 1:
         return "a whole number of calls a second is wanted"
+    calls = int(float(answer))
     if seconds(calls) > 10:
         return f"with {calls} a second it takes {seconds(calls):.1f} s on average"
     if calls > 1 and seconds(calls - 1) <= 10:
@@ -74,13 +91,17 @@ CALLS = Exercise("31.2", _calls)
 
 def _messenger(kind: Any) -> str | None:
     sender, other, receiver = kind("A"), kind("B"), kind("C")
-    messages = [sender.increment(3), sender.increment(4), other.increment(5)]
-    if sender.value() != 7:
-        return f"after counting 3 and 4 the sender shows {sender.value()}"
-    for message in (messages[1], messages[0], messages[2], messages[1], messages[0]):
+    messages = [sender.increment(3), sender.increment(4), other.increment(5), sender.increment(4)]
+    if sender.value() != 11:
+        return f"after counting 3, 4 and 4 the sender shows {sender.value()}"
+    for message in [messages[place] for place in (1, 0, 3, 2, 1, 0, 3)]:
         receiver.apply(message)
-    if receiver.value() != 12:
-        return f"3, 4 and 5, some of them twice and out of order: the receiver shows {receiver.value()}, not 12"
+    if receiver.value() != 16:
+        return f"3, 4, 4 and 5, some of them twice and out of order: the receiver shows {receiver.value()}, not 16"
+    for message in messages:
+        sender.apply(message)               # a broadcast comes back to who sent it
+    if sender.value() != 16:
+        return f"its own three messages come back to the sender, and 5 from another: it shows {sender.value()}, not 16"
     return None
 
 
